@@ -1,0 +1,1 @@
+"""Classifiers: anything that turns a ticket into a classification."""

@@ -1,0 +1,213 @@
+"""Many RE2 patterns over one text, with offsets: linear time, whatever users write and whoever sends the text.
+
+RE2's Filter finds the few patterns that can hit, RE2 confirms each with its offsets. Text and patterns are folded
+to lower-case letters without accents, one character for one, so offsets stay those of the text. Word boundaries are
+checked here because RE2's `\\b` knows ASCII only.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import accumulate
+
+import re2
+
+MAX_PATTERN_CHARS = 2_000
+"""A longer pattern is refused: nested groups of this size cost RE2 tens of milliseconds and megabytes."""
+
+
+class PatternRefused(ValueError):
+    """A pattern that RE2 or this module will not take; `index` is its place in the set."""
+
+    def __init__(self, index: int, pattern: str, why: str) -> None:
+        self.index, self.pattern, self.why = index, pattern, why
+        super().__init__(f"pattern {pattern[:80]!r}: {why}")
+
+
+class _FoldTable(dict[int, int]):
+    """Maps a character to one plain lower-case character, filled as characters turn up."""
+
+    SPECIAL = {"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"',
+               "„": '"', "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ", "\n": "\n"}  # fmt: skip
+
+    def __missing__(self, point: int) -> int:
+        char = chr(point)
+        lower = char.lower()
+        base = unicodedata.normalize("NFD", lower)[0] if lower else char
+        folded = self.SPECIAL.get(char) or self.SPECIAL.get(lower) or self.SPECIAL.get(base) or base
+        self[point] = ord(folded) if len(folded) == 1 else point
+        return self[point]
+
+
+_FOLD = _FoldTable()
+
+
+def fold(text: str) -> str:
+    """Fold to lower case without accents and with plain quotes; the result has the same length."""
+    return text.translate(_FOLD)
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = False
+    options.dot_nl = True
+    options.never_capture = True
+    return options
+
+
+def _translate(pattern: str) -> tuple[str, bool, bool]:
+    """Return the pattern for RE2, and whether its left and right edges must be word boundaries.
+
+    A blank matches any white space, `\\w` any letter or digit of any alphabet. Raises ValueError on an inner `\\b`.
+    """
+    left = pattern.startswith("\\b")
+    pattern = pattern.removeprefix("\\b")
+    right = pattern.endswith("\\b") and not pattern.endswith("\\\\b")
+    if right:
+        pattern = pattern[:-2]
+    out: list[str] = []
+    in_class = False
+    index = 0
+    while index < len(pattern):
+        char = pattern[index]
+        step = 1
+        if char == "\\" and index + 1 < len(pattern):
+            step = 2
+            char = pattern[index : index + 2]
+            if char in ("\\b", "\\B"):
+                raise ValueError("a word boundary may stand only at the start or the end of a pattern")
+            if char == "\\w":
+                char = r"\pL\pN_" if in_class else r"[\pL\pN_]"
+        elif char == "[" and not in_class:
+            in_class = True
+        elif char == "]" and in_class:
+            in_class = False
+        elif char == " " and not in_class:
+            char = r"\s+"
+        out.append(char)
+        index += step
+    return "".join(out), left, right
+
+
+class PatternSet:
+    """A compiled set of patterns.
+
+    A pattern that starts (ends) with `\\b` must start (end) at a word boundary of any alphabet. Raises PatternRefused.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self.patterns = tuple(patterns)
+        self._options = _options()
+        self._filter = re2.Filter()
+        self._sources: list[str] = []
+        self._edges: list[tuple[bool, bool]] = []
+        for index, pattern in enumerate(self.patterns):
+            self._add(index, pattern)
+        if self.patterns:
+            self._filter.Compile()
+        self._compiled: dict[int, re2._Regexp] = {}
+
+    def _add(self, index: int, pattern: str) -> None:
+        if not pattern.strip():
+            raise PatternRefused(index, pattern, "is empty")
+        if len(pattern) > MAX_PATTERN_CHARS:
+            raise PatternRefused(index, pattern, f"is longer than {MAX_PATTERN_CHARS} characters")
+        try:
+            source, left, right = _translate(_fold_pattern(pattern))
+            self._filter.Add(source, self._options)
+        except ValueError as wrong:
+            raise PatternRefused(index, pattern, str(wrong)) from None
+        except re2.error:
+            raise PatternRefused(index, pattern, f"RE2 refuses it ({self._complaint(source)})") from None
+        self._sources.append(source)
+        self._edges.append((left, right))
+
+    def _complaint(self, source: str) -> str:
+        """Ask RE2 what it does not like; the Filter only says no."""
+        try:
+            re2.compile(source, self._options)
+        except re2.error as wrong:
+            said = wrong.args[0] if wrong.args else ""
+            return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return "too large"
+
+    def find(self, text: str) -> Iterator[tuple[int, int, int]]:
+        """Yield (pattern index, start, end) of every non-overlapping match, pattern by pattern."""
+        return self.find_folded(FoldedText(text))
+
+    def find_folded(self, text: FoldedText) -> Iterator[tuple[int, int, int]]:
+        """Like `find`, for a text folded once and searched by several sets."""
+        if not self.patterns or not text.data:
+            return
+        for index in sorted(self._filter.Match(text.data)):
+            yield from self._confirm(index, text)
+
+    def _confirm(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:
+        regexp = self._compiled.get(index)
+        if regexp is None:
+            regexp = self._compiled[index] = re2.compile(self._sources[index], self._options)
+        left, right = self._edges[index]
+        position, size = 0, len(text.data)
+        while position <= size:
+            match = regexp.search(text.data, position)
+            if match is None:
+                return
+            first, last = match.span()
+            start, end = text.char_at(first), text.char_at(last)
+            if last > first and text.bounded(start, end, left, right):
+                yield index, start, end
+                position = last
+            else:
+                position = text.next_byte(first)
+
+
+def _fold_pattern(pattern: str) -> str:
+    """Fold a pattern's letters but keep its escapes (`\\S` and `\\pL` are not `\\s` and `\\pl`)."""
+    out = []
+    escaped = False
+    for char in pattern:
+        out.append(char if escaped else fold(char))
+        if escaped and char in "pP":
+            continue  # the class name after \p keeps its case as well
+        escaped = char == "\\" and not escaped
+    return "".join(out)
+
+
+class FoldedText:
+    """A text folded and encoded once; maps byte offsets back to characters."""
+
+    def __init__(self, text: str) -> None:
+        self.folded = fold(text)
+        self.data = self.folded.encode("utf-8", "replace")
+        self._ascii = len(self.data) == len(self.folded)
+
+    @cached_property
+    def _chars(self) -> list[int]:
+        """Character index for each byte offset (and for the end)."""
+        counts = accumulate((byte & 0xC0) != 0x80 for byte in self.data)
+        return [count - 1 for count in counts] + [len(self.folded)]
+
+    def char_at(self, byte: int) -> int:
+        """Return the index of the character at a byte offset."""
+        return byte if self._ascii else self._chars[byte]
+
+    def next_byte(self, byte: int) -> int:
+        """Return the offset of the next character's first byte."""
+        byte += 1
+        while byte < len(self.data) and (self.data[byte] & 0xC0) == 0x80:
+            byte += 1
+        return byte
+
+    def bounded(self, start: int, end: int, left: bool, right: bool) -> bool:
+        """Say whether the wanted edges of a match are word boundaries."""
+        text = self.folded
+        if left and start > 0 and _wordy(text[start - 1]) and _wordy(text[start]):
+            return False
+        return not (right and end < len(text) and _wordy(text[end]) and _wordy(text[end - 1]))
+
+
+def _wordy(char: str) -> bool:
+    return char.isalnum() or char == "_"
