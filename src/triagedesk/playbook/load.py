@@ -28,6 +28,7 @@ class Playbook:
     def __init__(self, document: Document, source: bytes, where: str) -> None:
         self.document = document
         self.where = where
+        self._source = source
         self.hash = hashlib.sha256(source).hexdigest()
         self.identity = f"{document.playbook}@{self.hash[:12]}"
 
@@ -40,6 +41,14 @@ class Playbook:
     def finder(self) -> SignalFinder:
         """All signals, compiled once."""
         return SignalFinder(self.document)
+
+    @cached_property
+    def _lines(self) -> _Lines:
+        return _Lines(self._source)
+
+    def line_of(self, path: tuple[Any, ...]) -> int | None:
+        """Return the 1-based line where the deepest part of a path of keys and indices stands."""
+        return self._lines.of(path)
 
     def severity(self, dimension: str, label: str) -> int:
         """Return how severe an ordinal label is: 0 for the last in order."""
@@ -160,7 +169,7 @@ Problem = tuple[tuple[Any, ...], str]
 def _unknown_names(document: Document) -> Iterator[Problem]:
     """Yield every name that stands for nothing: labels, signals, dimensions, tiers, channels."""
     yield from _dimension_problems(document)
-    for path, condition in _conditions(document):
+    for path, condition in conditions_of(document):
         yield from _condition_problems(document, path, condition)
     for path, dimension, label in _labels_named(document):
         if dimension not in document.dimensions:
@@ -221,7 +230,8 @@ def _labels_named(document: Document) -> Iterator[tuple[tuple[Any, ...], str, st
             yield ("triage_cost", gold), "urgency", label
 
 
-def _conditions(document: Document) -> Iterator[tuple[tuple[Any, ...], Condition]]:
+def conditions_of(document: Document) -> Iterator[tuple[tuple[Any, ...], Condition]]:
+    """Yield every condition with its path."""
     lists = {
         "rules": document.rules, "floors": document.floors, "overrides": document.overrides,
         "constraints": document.constraints, "notify": document.notify, "flags": document.flags,

@@ -18,6 +18,17 @@ MAX_PATTERN_CHARS = 2_000
 """A longer pattern is refused: nested groups of this size cost RE2 tens of milliseconds and megabytes."""
 
 
+_WORD = r"0-9A-Za-z_'\x{80}-\x{10FFFF}"
+"""What `\\w` means: cheap for RE2 (Unicode classes cost it hundreds of instructions), right on folded text."""
+
+_GAP = r"[\s,;:\"()*_-]+"
+"""What a blank means: people write commas, line breaks and stray quotes between words."""
+
+
+_WORDS = {"\\w": f"[{_WORD}]", " ": _GAP}
+_WORDS_IN_CLASS = {"\\w": _WORD}
+
+
 class PatternRefused(ValueError):
     """A pattern that RE2 or this module will not take; `index` is its place in the set."""
 
@@ -26,17 +37,21 @@ class PatternRefused(ValueError):
         super().__init__(f"pattern {pattern[:80]!r}: {why}")
 
 
+_PLAIN = {
+    "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
+    "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ",
+}  # fmt: skip
+"""Characters that Unicode does not decompose, and typography, each with its plain form."""
+
+
 class _FoldTable(dict[int, int]):
     """Maps a character to one plain lower-case character, filled as characters turn up."""
-
-    SPECIAL = {"ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"',
-               "„": '"', "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ", "\n": "\n"}  # fmt: skip
 
     def __missing__(self, point: int) -> int:
         char = chr(point)
         lower = char.lower()
         base = unicodedata.normalize("NFD", lower)[0] if lower else char
-        folded = self.SPECIAL.get(char) or self.SPECIAL.get(lower) or self.SPECIAL.get(base) or base
+        folded = _PLAIN.get(char) or _PLAIN.get(lower) or _PLAIN.get(base) or base
         self[point] = ord(folded) if len(folded) == 1 else point
         return self[point]
 
@@ -61,35 +76,31 @@ def _options() -> re2.Options:
 def _translate(pattern: str) -> tuple[str, bool, bool]:
     """Return the pattern for RE2, and whether its left and right edges must be word boundaries.
 
-    A blank matches any white space, `\\w` any letter or digit of any alphabet. Raises ValueError on an inner `\\b`.
+    A blank matches white space and light punctuation, `\\w` any letter of any alphabet, digit or apostrophe.
+    Raises ValueError on an inner `\\b`.
     """
     left = pattern.startswith("\\b")
     pattern = pattern.removeprefix("\\b")
     right = pattern.endswith("\\b") and not pattern.endswith("\\\\b")
     if right:
         pattern = pattern[:-2]
-    out: list[str] = []
+    return "".join(_tokens(pattern)), left, right
+
+
+def _tokens(pattern: str) -> Iterator[str]:
+    """Yield the pattern's parts in RE2's words."""
     in_class = False
     index = 0
     while index < len(pattern):
-        char = pattern[index]
-        step = 1
-        if char == "\\" and index + 1 < len(pattern):
-            step = 2
-            char = pattern[index : index + 2]
-            if char in ("\\b", "\\B"):
-                raise ValueError("a word boundary may stand only at the start or the end of a pattern")
-            if char == "\\w":
-                char = r"\pL\pN_" if in_class else r"[\pL\pN_]"
-        elif char == "[" and not in_class:
+        part = pattern[index : index + 2] if pattern[index] == "\\" else pattern[index]
+        index += len(part)
+        if part in ("\\b", "\\B"):
+            raise ValueError("a word boundary may stand only at the start or the end of a pattern")
+        if part == "[":
             in_class = True
-        elif char == "]" and in_class:
+        elif part == "]":
             in_class = False
-        elif char == " " and not in_class:
-            char = r"\s+"
-        out.append(char)
-        index += step
-    return "".join(out), left, right
+        yield _WORDS_IN_CLASS.get(part, part) if in_class else _WORDS.get(part, part)
 
 
 class PatternSet:
@@ -142,7 +153,7 @@ class PatternSet:
         """Like `find`, for a text folded once and searched by several sets."""
         if not self.patterns or not text.data:
             return
-        for index in sorted(self._filter.Match(text.data)):
+        for index in sorted(self._filter.Match(text.data) or ()):
             yield from self._confirm(index, text)
 
     def _confirm(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:

@@ -19,7 +19,7 @@ def inline_signal(rule_id: str) -> str:
 
 
 class SignalFinder:
-    """All patterns of a playbook in one set. Every language is searched in every text: floors do not guess languages."""
+    """All patterns of a playbook in one set."""
 
     def __init__(self, document: Document) -> None:
         self._owners: list[tuple[str, str]] = []  # (role, signal) of each pattern

@@ -1,0 +1,168 @@
+"""One question, asked once: the cache, one flight for all who ask the same, and answers that come too late.
+
+A flight belongs to nobody: callers wait for it within their own deadlines. Who leaves last because time is up leaves
+the flight running, within bounds, to fill the cache; who goes away for another reason takes it down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio.abc import TaskGroup
+from pydantic import ValidationError
+
+from triagedesk.budget import Budget
+from triagedesk.errors import FallbackReason, ModelError
+from triagedesk.models import ModelAnswer, Source
+
+if TYPE_CHECKING:
+    from triagedesk.cache import AnswerCache, CacheKey
+    from triagedesk.classifiers.llm import ModelClassifier
+
+FIRST_POLL_S, LONGEST_POLL_S = 0.02, 0.25
+"""How often another process's answer is looked for: soon, then less often."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of a question: an answer and who gave it, or the reason why there is none."""
+
+    answer: ModelAnswer | None = None
+    source: Source = Source.RULES
+    reason: FallbackReason | None = None
+    attempts: int = 0
+
+
+@dataclass(eq=False)
+class _Flight:
+    done: anyio.Event = field(default_factory=anyio.Event)
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    outcome: Asked = Asked(reason=FallbackReason.SHUTDOWN)
+    waiting: int = 0
+    holds_slot: bool = False
+    late: bool = False
+
+
+class Asking:
+    """Asks one model through the cache. `tasks` carries the flights; closing it ends them."""
+
+    def __init__(
+        self, model: ModelClassifier, tasks: TaskGroup, *, cache: AnswerCache | None, key: CacheKey,
+        max_concurrency: int, max_late: int,
+    ) -> None:  # fmt: skip
+        self.model = model
+        self.cache = cache
+        self._key = key
+        self._tasks = tasks
+        self._flights: dict[str, _Flight] = {}
+        self._slots = anyio.Semaphore(max_concurrency)
+        self._max_late = max_late
+        self._late = 0
+
+    @property
+    def in_flight(self) -> int:
+        """How many questions are being asked now, late ones included."""
+        return len(self._flights)
+
+    async def ask(self, question: str, budget: Budget) -> Asked:
+        """Return the answer from cache, a running flight or a new one, within the budget. Never raises."""
+        key = self._key.of(question)
+        while True:
+            known = self._look_up(key)
+            if known is not None:
+                return Asked(answer=known, source=Source.CACHE)
+            if budget.left() <= 0:
+                return Asked(reason=FallbackReason.TIMEOUT)
+            flight = self._flights.get(key)
+            leads = flight is None
+            if flight is None:
+                flight = self._take_off(key, question, budget)
+            outcome = await self._wait(flight, budget)
+            if leads or outcome.reason is not FallbackReason.TIMEOUT:
+                return outcome  # a leader's short deadline must not fail followers who have time left
+
+    def _look_up(self, key: str) -> ModelAnswer | None:
+        text = self.cache.get(key) if self.cache else None
+        if text is None:
+            return None
+        try:
+            return ModelAnswer.model_validate_json(text)
+        except ValidationError:
+            return None  # an entry of another shape is a miss, not a crash
+
+    def _take_off(self, key: str, question: str, budget: Budget) -> _Flight:
+        flight = self._flights[key] = _Flight()
+        self._tasks.start_soon(self._fly, key, question, budget, flight)
+        return flight
+
+    async def _wait(self, flight: _Flight, budget: Budget) -> Asked:
+        flight.waiting += 1
+        try:
+            with anyio.move_on_after(budget.left()):
+                await flight.done.wait()
+                return flight.outcome
+            return Asked(reason=FallbackReason.TIMEOUT, attempts=1)
+        finally:
+            flight.waiting -= 1
+            if not flight.waiting and not flight.done.is_set():
+                self._leave(flight, time_is_up=budget.left() <= 0)
+
+    def _leave(self, flight: _Flight, *, time_is_up: bool) -> None:
+        """Let a flight without passengers fly on as a late one, or end it."""
+        if time_is_up and self._late < self._max_late and flight.holds_slot:
+            self._late += 1
+            flight.late, flight.holds_slot = True, False
+            self._slots.release()
+        elif not flight.late:
+            flight.scope.cancel()
+
+    async def _fly(self, key: str, question: str, budget: Budget, flight: _Flight) -> None:
+        try:
+            with flight.scope:
+                flight.outcome = await self._slotted(key, question, budget, flight)
+        finally:
+            if flight.scope.cancelled_caught:
+                flight.outcome = Asked(reason=FallbackReason.TIMEOUT, attempts=1)
+            if flight.holds_slot:
+                self._slots.release()
+            self._late -= flight.late
+            self._flights.pop(key, None)
+            flight.done.set()
+
+    async def _slotted(self, key: str, question: str, budget: Budget, flight: _Flight) -> Asked:
+        with anyio.move_on_after(budget.left()):
+            await self._slots.acquire()
+            flight.holds_slot = True
+        if not flight.holds_slot:
+            return Asked(reason=FallbackReason.OVERLOADED)
+        return await self._once_across_processes(key, question, budget)
+
+    async def _once_across_processes(self, key: str, question: str, budget: Budget) -> Asked:
+        cache = self.cache
+        if cache is None:
+            return await self._ask_model(key, question, budget)
+        pause = FIRST_POLL_S
+        while not cache.claim(key, budget.left_late() + LONGEST_POLL_S):
+            known = self._look_up(key)
+            if known is not None:
+                return Asked(answer=known, source=Source.CACHE)
+            if budget.left() <= 0:
+                return Asked(reason=FallbackReason.TIMEOUT)
+            await anyio.sleep(min(pause, budget.left()))
+            pause = min(2 * pause, LONGEST_POLL_S)
+        try:
+            known = self._look_up(key)  # another process may have answered between look-up and claim
+            return Asked(known, Source.CACHE) if known else await self._ask_model(key, question, budget)
+        finally:
+            cache.release(key)
+
+    async def _ask_model(self, key: str, question: str, budget: Budget) -> Asked:
+        try:
+            answer = await self.model.ask(question, budget)
+        except ModelError as wrong:
+            return Asked(reason=wrong.reason, attempts=wrong.attempts)
+        if self.cache is not None:
+            self.cache.put(key, answer.model_dump_json())
+        return Asked(answer=answer, source=Source.MODEL, attempts=answer.attempts)

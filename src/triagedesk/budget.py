@@ -1,0 +1,39 @@
+"""One monotonic deadline per call: every wait, retry and re-ask asks it first."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+"""Seconds that never go backwards, as `time.monotonic` gives them."""
+
+
+class Budget:
+    """What is left of a call's time.
+
+    `seconds` is the caller's deadline from now. `late_s` lets a call run on past it to fill the cache: no new request
+    starts after the deadline, but one in flight may finish until `left_late` is used up.
+    Raises ValueError unless both are finite and not negative.
+    """
+
+    __slots__ = ("_clock", "_end", "late_s", "seconds")
+
+    def __init__(self, seconds: float, *, late_s: float = 0.0, clock: Clock = time.monotonic) -> None:
+        if not (math.isfinite(seconds) and math.isfinite(late_s) and seconds >= 0 and late_s >= 0):
+            raise ValueError("a budget is a finite number of seconds, 0 or more")
+        self.seconds, self.late_s, self._clock = seconds, late_s, clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Return the seconds left before the caller's deadline, 0.0 at least."""
+        return max(0.0, self._end - self._clock())
+
+    def left_late(self) -> float:
+        """Return the seconds left before even a late answer is given up, 0.0 at least."""
+        return max(0.0, self._end + self.late_s - self._clock())
+
+    def spent(self) -> float:
+        """Return the seconds used so far."""
+        return self._clock() - self._end + self.seconds

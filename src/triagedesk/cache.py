@@ -1,0 +1,403 @@
+"""Answers kept on disk, as text only: a fault of the cache is a counted miss, never an error.
+
+diskcache stores what it is given with pickle and runs what it finds (CVE-2025-69872); `TextDisk` does neither. Reads
+are inline, because a thread costs ten times the read; writes go through a bounded queue to one thread that batches
+them. An in-memory LRU stands in front.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import stat
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import diskcache  # noqa: TID251 this is the file that touches the disk cache
+
+from triagedesk.answer_memory import AnswerMemory, WriteQueue
+from triagedesk.settings import Settings
+
+MAX_VALUE_CHARS = 262_144
+"""A longer value is not kept: no answer is that long (a reply is capped at 256 KiB)."""
+
+BUSY_S = 0.02
+"""How long a read or a claim waits for a lock before it gives up, in seconds (RELIABILITY F49)."""
+
+WRITE_TRIES = 50
+"""How often a batch is tried against a lock, `BUSY_S` each, before it is dropped."""
+
+FOLDER, DATABASE, SECRET = "answers", "cache.db", "secret"
+_CLAIM, _ENTRY = "claim:", "answer:"
+_DAY_S = 86_400.0
+
+FAULTS = (sqlite3.Error, diskcache.Timeout, OSError, ValueError, TypeError)
+"""What a damaged, locked, full or hostile database makes of a cache operation."""
+
+
+class UntrustedRow(ValueError):
+    """A row that this program did not write: `kind` is "pickle" or "foreign". It is never decoded."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        super().__init__(f"a {kind} row in the cache was refused")
+
+
+class TextDisk(diskcache.Disk):  # type: ignore[misc]
+    """Keys and values are text in the database; anything else is refused, on the way in and on the way out."""
+
+    def put(self, key: object) -> tuple[str, bool]:
+        """Return a key as the database keeps it. Raises TypeError if it is no text."""
+        if type(key) is not str:
+            raise TypeError("a cache key is text")
+        return key, True
+
+    def get(self, key: object, raw: object) -> str:
+        """Return a key that the database keeps. Raises UntrustedRow."""
+        if raw and type(key) is str:
+            return key
+        raise UntrustedRow("foreign" if raw else "pickle")
+
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:
+        """Return a value as the database keeps it: size, mode, file name, value. Raises TypeError if it is no text."""
+        if type(value) is not str or read:
+            raise TypeError("a cached value is text")
+        return len(value), diskcache.core.MODE_RAW, None, value
+
+    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
+        """Return a value that the database keeps. Raises UntrustedRow."""
+        if mode == diskcache.core.MODE_RAW and filename is None and type(value) is str and not read:
+            return value
+        raise UntrustedRow("pickle" if mode == diskcache.core.MODE_PICKLE else "foreign")
+
+    def remove(self, file_path: str) -> None:
+        """Remove nothing: this cache keeps no files, so a name in a row is somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What the cache holds (on disk) and what happened since it was opened. `size_bytes` is that of the database."""
+
+    entries: int
+    size_bytes: int
+    hits: int
+    misses: int
+    faults: dict[str, int]
+    problem: str | None = None
+    where: str = ""
+
+
+class CacheKey:
+    """Keys of questions that begin alike: the constant parts are hashed once and copied."""
+
+    def __init__(self, *prefix: str, secret: bytes = b"") -> None:
+        self._hash = blake2b(digest_size=20, key=secret[:64], person=b"triagedesk")
+        for part in prefix:
+            self._hash.update(_framed(part))
+
+    def of(self, *parts: str) -> str:
+        """Return the key of a whole question, in hexadecimal."""
+        whole = self._hash.copy()
+        for part in parts:
+            whole.update(_framed(part))
+        return whole.hexdigest()
+
+
+def cache_key(*parts: str, secret: bytes = b"") -> str:
+    """Return the keyed BLAKE2b hash (RFC 7693, 160 bits) of length-prefixed parts, in hexadecimal."""
+    return CacheKey(secret=secret).of(*parts)
+
+
+def _framed(part: str) -> bytes:
+    data = part.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(8, "big") + data
+
+
+def open_cache(settings: Settings) -> AnswerCache:
+    """Open the cache of these settings. Never raises: without a usable folder it keeps nothing, and says why.
+
+    The folder `answers` under `cache_dir` is made private (0700, files 0600). A damaged database is moved aside to
+    `cache.db.corrupt-<time>` and made anew.
+    """
+    cache = AnswerCache(settings)
+    if settings.cache:
+        cache.open()
+    return cache
+
+
+class AnswerCache:
+    """Text by key, for a time. No method but `clear` and `close` blocks longer than `BUSY_S`; none raises."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.folder = settings.cache_dir / FOLDER
+        self.problem: str | None = None if settings.cache else "switched off"
+        self.secret = b""
+        self._enabled = settings.cache
+        self._ttl_s = settings.cache_ttl_days * _DAY_S
+        self._max_bytes = settings.cache_max_bytes
+        self._disk: Any = None
+        self._memory = AnswerMemory()
+        self._writes = WriteQueue(self._write, self._close_connection)
+        self._counts: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._healing = threading.Lock()
+        self._token = secrets.token_hex(8)
+
+    # --- opening ---
+
+    def open(self) -> None:
+        """Open the database, or a new one if it is damaged; on failure `problem` says what to do."""
+        try:
+            _private_folder(self.folder)
+            self.secret = _secret(self.folder / SECRET)
+            self._open_or_replace()
+            self.problem = None
+        except FAULTS as wrong:
+            self._disk = None
+            self._faults[_fault_kind(wrong)] += 1
+            self.problem = f"cache folder {self.folder}: {_reason(wrong)}; answers are not kept on disk"
+
+    def _open_or_replace(self) -> None:
+        path = self.folder / DATABASE
+        try:
+            self._connect(path)
+        except sqlite3.DatabaseError as wrong:
+            if _is_lock(wrong):
+                raise
+            self._faults["corrupt"] += 1
+            _move_aside(path)
+            self._connect(path)
+
+    def _connect(self, path: Path) -> None:
+        _private_file(path)
+        _probe(path)
+        self._disk = diskcache.Cache(
+            str(self.folder), timeout=BUSY_S, disk=TextDisk, size_limit=self._max_bytes, statistics=0, tag_index=0,
+            eviction_policy="least-recently-stored", disk_min_file_size=2**62, disk_pickle_protocol=0,
+            # A mapped file that another process truncates would end this one with SIGBUS.
+            sqlite_mmap_size=0, sqlite_journal_mode="wal", sqlite_synchronous=1, cull_limit=10,
+        )  # fmt: skip
+
+    def _heal(self) -> None:
+        """Replace a damaged database, unless another process has done so."""
+        if not self._healing.acquire(blocking=False):
+            return
+        try:
+            disk, self._disk = self._disk, None
+            if disk is not None:
+                disk.close()
+            self.open()
+        finally:
+            self._healing.release()
+
+    # --- the four words ---
+
+    def get(self, key: str) -> str | None:
+        """Return the value of a key, or None. Every fault is a miss, counted by its kind."""
+        value = self._memory.get(key)
+        if value is None and self._disk is not None:
+            value = self._read(key)
+        self._counts["hits" if value is not None else "misses"] += 1
+        return value
+
+    def _read(self, key: str) -> str | None:
+        try:
+            value, expires = self._disk.get(_ENTRY + key, expire_time=True)
+        except FAULTS as wrong:
+            self._fault(wrong)
+            return None
+        if value is None:
+            return None
+        self._memory.put(key, value, self._ttl_s if expires is None else expires - time.time())
+        return str(value)
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a value: in memory at once, on disk soon. A full queue drops it, counted as "dropped"."""
+        if not self._enabled:
+            return
+        if len(value) > MAX_VALUE_CHARS:
+            self._faults["oversize"] += 1
+            return
+        self._memory.put(key, value, self._ttl_s)
+        if self._disk is not None and not self._writes.offer((_ENTRY + key, value)):
+            self._faults["dropped"] += 1
+
+    def claim(self, key: str, seconds: float) -> bool:
+        """Say if this caller shall ask the question: true for one caller in all processes until `seconds` are over.
+
+        Where the disk cannot say, every caller shall ask: twice is better than never.
+        """
+        if self._disk is None:
+            return True
+        try:
+            return bool(self._disk.add(_CLAIM + key, self._token, expire=max(seconds, 0.0)))
+        except FAULTS as wrong:
+            self._fault(wrong)
+            return True
+
+    def release(self, key: str) -> None:
+        """Give a claim back, if it is this cache's own."""
+        if self._disk is None:
+            return
+        try:
+            if self._disk.get(_CLAIM + key) == self._token:
+                self._disk.delete(_CLAIM + key)
+        except FAULTS as wrong:
+            self._fault(wrong)
+
+    # --- housekeeping ---
+
+    def flush(self, seconds: float = 5.0) -> bool:
+        """Wait until what was put so far is on disk or dropped. Returns whether that came in time."""
+        return self._writes.flush(seconds)
+
+    def clear(self) -> int:
+        """Remove all answers and claims. Returns how many answers were on disk."""
+        self.flush()
+        self._memory.clear()
+        removed = self._entries()
+        try:
+            if self._disk is not None:
+                self._disk.clear(retry=False)
+        except FAULTS as wrong:
+            self._fault(wrong)
+        return removed - self._entries()
+
+    def stats(self) -> CacheStats:
+        """Say what the cache holds and what happened since it was opened."""
+        entries, size = self._entries(), 0
+        try:
+            size = int(self._disk.volume()) if self._disk is not None else 0
+        except FAULTS as wrong:
+            self._fault(wrong)
+        hits, misses = self._counts["hits"], self._counts["misses"]
+        return CacheStats(entries, size, hits, misses, dict(self._faults), self.problem, str(self.folder))
+
+    def _entries(self) -> int:
+        """Count the answers on disk; what is in the rows is not decoded."""
+        if self._disk is None:
+            return 0
+        try:
+            query = "SELECT COUNT(*) FROM Cache WHERE raw = 1 AND key >= ? AND key < ?"
+            ((count,),) = self._disk._sql(query, (_ENTRY, _ENTRY[:-1] + ";")).fetchall()
+        except FAULTS as wrong:
+            self._fault(wrong)
+            return 0
+        return int(count)
+
+    def close(self) -> None:
+        """Write what waits, then close. The cache answers misses from then on."""
+        self._writes.close()
+        disk, self._disk = self._disk, None
+        self._enabled = False
+        self._memory.clear()
+        if disk is not None:
+            disk.close()
+
+    # --- behind the answer ---
+
+    def _write(self, batch: list[tuple[str, str]]) -> None:
+        """Write a batch in one transaction; against a lock a bounded number of times. Runs in the writing thread."""
+        for _ in range(WRITE_TRIES):
+            disk = self._disk
+            if disk is None:
+                break
+            try:
+                with disk.transact():
+                    for key, value in batch:
+                        disk.set(key, value, expire=self._ttl_s)
+                return
+            except diskcache.Timeout:
+                continue
+            except FAULTS as wrong:
+                self._fault(wrong)
+                break
+        self._faults["dropped"] += len(batch)
+
+    def _close_connection(self) -> None:
+        """Close the writing thread's own connection."""
+        if self._disk is not None:
+            self._disk.close()
+
+    def _fault(self, wrong: BaseException) -> None:
+        kind = _fault_kind(wrong)
+        self._faults[kind] += 1
+        if kind == "corrupt":
+            self._heal()
+
+
+def _fault_kind(wrong: BaseException) -> str:
+    """Name a fault: one closed set of kinds for counters."""
+    if isinstance(wrong, UntrustedRow):
+        return wrong.kind
+    if isinstance(wrong, diskcache.Timeout) or _is_lock(wrong):
+        return "locked"
+    if isinstance(wrong, sqlite3.DatabaseError):
+        text = str(wrong)
+        broken = any(sign in text for sign in ("malformed", "not a database", "disk image", "no such table"))
+        return "corrupt" if broken or not isinstance(wrong, sqlite3.OperationalError) else "database"
+    return "folder" if isinstance(wrong, OSError) else "foreign"
+
+
+def _is_lock(wrong: BaseException) -> bool:
+    return isinstance(wrong, sqlite3.OperationalError) and ("locked" in str(wrong) or "busy" in str(wrong))
+
+
+def _reason(wrong: BaseException) -> str:
+    """Say what is wrong in the operating system's or SQLite's words, without a traceback."""
+    return wrong.strerror or "unusable" if isinstance(wrong, OSError) else str(wrong) or "unusable"
+
+
+def _private_folder(folder: Path) -> None:
+    """Make a folder that only its owner can enter. Raises OSError, also where it belongs to somebody else."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(1, "it is a link or belongs to another user; choose another cache folder")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
+def _private_file(path: Path) -> None:
+    """Make a file that only its owner can read; SQLite gives its side files the same mode."""
+    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(handle, 0o600)
+    finally:
+        os.close(handle)
+
+
+def _probe(path: Path) -> None:
+    """Open the database and take its write lock once: diskcache itself would wait 60 s for it."""
+    connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+def _move_aside(path: Path) -> None:
+    """Rename a damaged database and drop its side files, which belong to it alone."""
+    path.rename(path.with_name(f"{path.name}.corrupt-{time.time_ns()}"))
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _secret(path: Path) -> bytes:
+    """Return the random key of this cache's keys, made on first use: the same in all processes."""
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return _read_secret(path)
+    with os.fdopen(handle, "wb") as file:
+        made = secrets.token_bytes(32)
+        file.write(made)
+    return made

@@ -1,0 +1,313 @@
+"""The language model classifier: one question, one deadline, at most two requests, one reason if it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx2
+import instructor
+import openai  # noqa: TID251 - this is the file that talks to the vendor
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+
+from triagedesk.budget import Budget, Clock
+from triagedesk.classifiers.answer import Answer, answer_model
+from triagedesk.classifiers.breaker import Breaker
+from triagedesk.classifiers.faults import ParameterRefused, PromptTooLong, translate
+from triagedesk.classifiers.reply import Completion, read_completion
+from triagedesk.classifiers.transport import NO_TIMEOUT, check_base_url, hush_vendors, open_client
+from triagedesk.errors import (
+    ConfigError,
+    FallbackReason,
+    ModelAnswerInvalid,
+    ModelError,
+    ModelUnavailable,
+)  # fmt: skip
+from triagedesk.models import ModelAnswer, Tokens
+from triagedesk.playbook import Playbook
+from triagedesk.prompts import Prompt, question_json
+from triagedesk.settings import Settings
+
+MAX_REQUESTS = 2
+"""Requests a ticket may cost, whatever goes wrong (RELIABILITY target 3)."""
+
+LEAST_RETRY_S = 0.15
+"""No second request starts with less than this left."""
+
+MAX_ECHO_CHARS = 2_000
+"""As much of an invalid answer is shown to the model again."""
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_MODES = {
+    "json_schema": instructor.Mode.JSON_SCHEMA, "json": instructor.Mode.JSON, "tools": instructor.Mode.TOOLS,
+}  # fmt: skip
+_COUNTS_FROM_S = 1.0
+
+
+class _Call:
+    """What one `ask` has used and seen so far."""
+
+    __slots__ = ("attempts", "completion", "messages", "pause_s", "tokens")
+
+    def __init__(self, messages: list[dict[str, str]]) -> None:
+        self.messages = messages
+        self.attempts = 0
+        self.pause_s = 0.0
+        self.tokens = Tokens()
+        self.completion: Completion | None = None
+
+
+class ModelClassifier:
+    """Asks one model of one OpenAI-compatible server. Build it once, close it with `aclose`.
+
+    `base_url` and `place` are for a local server: its address changes from run to run, so `place` names it in the
+    identity. Raises ConfigError where no model is configured, or its address may not be used.
+    """
+
+    def __init__(
+        self, settings: Settings, playbook: Playbook, prompt: Prompt, *, base_url: str | None = None,
+        place: str | None = None, clock: Clock = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._provider, _, name = (settings.chosen_model or "").partition("/")
+        if not name:
+            raise ConfigError("no model is configured; set OPENAI_API_KEY, or pass --model openai/NAME")
+        self._settings, self._is_local = settings, self._provider == "local"
+        self.model = Path(name).name if self._is_local else name
+        self._base_url = check_base_url(base_url or settings.base_url or _OPENAI_URL)
+        if settings.api_key is None and self._base_url == _OPENAI_URL:
+            raise ConfigError("set OPENAI_API_KEY, or pass --model rules")
+        self._static = prompt.messages(playbook)
+        self._answer: type[Answer] = answer_model(playbook)
+        self._parameters = self._sampling()
+        self.prompt_identity, self.playbook_identity = prompt.identity, playbook.identity
+        self.schema_hash = self._answer.schema_hash
+        self.identity = self._identify(place or self._base_url)
+        self.breaker = Breaker(
+            settings.breaker_failures, settings.breaker_window_s, settings.breaker_probe_s, clock=clock
+        )
+        self._client = self._open_client(settings)
+        self._create: Callable[..., Awaitable[Answer]] = instructor.patch(
+            create=self._post, mode=_MODES[settings.structured_output]
+        )
+        hush_vendors()
+
+    def _open_client(self, settings: Settings) -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            api_key=settings.api_key.get_secret_value() if settings.api_key else "none",
+            base_url=self._base_url,
+            max_retries=0,  # tenacity below is the one owner of retries
+            timeout=NO_TIMEOUT,
+            http_client=open_client(settings.max_concurrency + settings.max_late_answers),
+        )
+
+    def _sampling(self) -> dict[str, Any]:
+        limit = "max_completion_tokens" if self._base_url == _OPENAI_URL else "max_tokens"
+        return {
+            "model": self.model, "temperature": self._settings.temperature,
+            limit: self._settings.max_completion_tokens,
+        }  # fmt: skip
+
+    def _identify(self, place: str) -> str:
+        """Hash everything that makes the question but the ticket."""
+        parts = [
+            place, self._settings.structured_output, self.prompt_identity, self.playbook_identity, self.schema_hash,
+            self._parameters, self._static,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
+
+    def question(self, subject: str, body: str, **more: str | None) -> str:
+        """Return the question about a ticket: canonical JSON of its (redacted) words."""
+        return question_json(subject, body, **more)
+
+    async def ask(self, question: str, budget: Budget) -> ModelAnswer:
+        """Ask the model.
+
+        Raises ModelError with its closed reason, within the budget (and its late seconds) whatever the server does.
+        """
+        if budget.left() <= 0:
+            raise ModelUnavailable(FallbackReason.TIMEOUT, "no time was left to ask", attempts=0)
+        if not self.breaker.allows():
+            raise ModelUnavailable(FallbackReason.BREAKER_OPEN, "asked again later", attempts=0)
+        call = _Call([*self._static, {"role": "user", "content": question}])
+        try:
+            answer = await self._in_time(self._retrying(call, budget), call, budget)
+        except ModelError as wrong:
+            wrong.attempts = call.attempts
+            self._record(wrong, budget)
+            raise _bare(wrong) from None
+        except BaseException:
+            # The caller went away. That is the provider's fault only if its time was up.
+            if budget.left() <= 0:
+                self._record(ModelUnavailable(FallbackReason.TIMEOUT), budget)
+            raise
+        self._record(None if budget.left() > 0 else ModelUnavailable(FallbackReason.TIMEOUT), budget)
+        return answer
+
+    async def _in_time(self, work: Awaitable[ModelAnswer], call: _Call, budget: Budget) -> ModelAnswer:
+        with anyio.move_on_after(budget.left_late()):
+            return await work
+        raise ModelUnavailable(FallbackReason.TIMEOUT, "the deadline passed", attempts=call.attempts)
+
+    def _record(self, wrong: ModelError | None, budget: Budget) -> None:
+        """Tell the breaker. A caller in too great a hurry says nothing about the provider."""
+        if wrong is None:
+            self.breaker.succeeded()
+        elif wrong.reason is not FallbackReason.TIMEOUT or budget.seconds >= min(
+            _COUNTS_FROM_S, self._settings.deadline_s
+        ):
+            self.breaker.record(wrong)
+
+    async def _retrying(self, call: _Call, budget: Budget) -> ModelAnswer:
+        """Try, and try once more where that can help and the budget allows."""
+
+        def again(wrong: BaseException) -> bool:
+            pause = _pause(wrong)
+            if pause is None or budget.left() < pause + LEAST_RETRY_S:
+                return False
+            call.pause_s = pause
+            return self._mend(wrong, call)
+
+        def wait(_: RetryCallState) -> float:
+            return call.pause_s
+
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(MAX_REQUESTS), retry=retry_if_exception(again), wait=wait, sleep=anyio.sleep,
+            reraise=True,
+        )  # fmt: skip
+        answer: ModelAnswer = await retrying(self._once, call)
+        return answer
+
+    def _mend(self, wrong: BaseException, call: _Call) -> bool:
+        """Change the next request so that it may succeed. Says whether there is any use in sending it."""
+        if isinstance(wrong, ParameterRefused):
+            return self._without(wrong.parameter)
+        if isinstance(wrong, PromptTooLong):
+            return _shorten(call, wrong.fits)
+        if isinstance(wrong, ModelAnswerInvalid) and call.completion is not None:
+            call.messages += [
+                {"role": "assistant", "content": call.completion.text[:MAX_ECHO_CHARS]},
+                {"role": "user", "content": f"That answer is invalid: {wrong.detail}. Give the whole answer again, as "
+                                            "one JSON object that follows the schema."},
+            ]  # fmt: skip
+        return True
+
+    def _without(self, parameter: str) -> bool:
+        """Leave a parameter off from now on; the token limit has two names."""
+        value = self._parameters.pop(parameter, None)
+        if parameter == "max_tokens" and value is not None:
+            self._parameters["max_completion_tokens"] = value
+        return value is not None
+
+    async def _once(self, call: _Call) -> ModelAnswer:
+        """Send one request through instructor and take the answer out of its luggage."""
+        try:
+            answer = await self._create(
+                response_model=self._answer, messages=call.messages, max_retries=0, call=call, **self._parameters
+            )
+        except Exception as wrong:  # noqa: BLE001 - about twelve unrelated classes; the one boundary that may
+            raise translate(wrong) from None
+        return self._plain(answer, call)
+
+    async def _post(self, *, call: _Call | None = None, **body: Any) -> Completion:
+        """Be `create` to instructor: the SDK's public post, and our own reading of the reply."""
+        if call is not None:
+            call.attempts += 1
+            call.completion = None
+        response = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+        content_type = response.headers.get("content-type", "").lower()
+        completion = read_completion(response.content, content_type, tools="tools" in body)
+        if call is not None:
+            call.completion, call.tokens = completion, _sum(call.tokens, completion.tokens)
+        return completion
+
+    def _plain(self, answer: Answer, call: _Call) -> ModelAnswer:
+        told = call.completion.model if call.completion and not self._is_local else ""
+        return ModelAnswer(
+            said=answer.said(), secondary_issues=answer.other_issues(), model=f"{self._provider}/{told or self.model}",
+            tokens=call.tokens, attempts=call.attempts, cost_usd=self._cost(call.tokens),
+        )  # fmt: skip
+
+    def _cost(self, tokens: Tokens) -> float | None:
+        """USD, from the settings' prices per million tokens; None without them."""
+        prompt, completion = self._settings.price_prompt, self._settings.price_completion
+        if prompt is None or completion is None:
+            return None
+        cached = self._settings.price_cached if self._settings.price_cached is not None else prompt
+        fresh = max(0, tokens.prompt - tokens.cached)
+        return (fresh * prompt + tokens.cached * cached + tokens.completion * completion) / 1_000_000
+
+    async def warm_up(self, seconds: float | None = None) -> None:
+        """Pay what the first call would pay: connection and code paths; of a local model, the whole static prompt.
+
+        Takes `seconds` at most (default: 5, local 300) and never raises: what is wrong shows at the first question.
+        """
+        with anyio.move_on_after(seconds if seconds is not None else 300.0 if self._is_local else 5.0):
+            try:
+                if self._is_local:
+                    await self._tiny([*self._static, {"role": "user", "content": "{}"}])
+                else:
+                    await self._client.get("/models", cast_to=httpx2.Response)
+            except Exception:  # noqa: BLE001 - any failure here is found, and named, by the first question
+                return
+
+    async def probe(self, seconds: float = 30.0) -> None:
+        """Make one tiny real call, past the breaker, for `doctor`. Raises ModelError."""
+        with anyio.move_on_after(seconds):
+            try:
+                await self._tiny([{"role": "user", "content": "Say ok."}])
+            except ModelError as wrong:
+                if wrong.reason is not FallbackReason.INCOMPLETE:  # one token is meant to be cut off
+                    raise
+            return
+        raise ModelUnavailable(FallbackReason.TIMEOUT, f"no answer within {seconds:g} s")
+
+    async def _tiny(self, messages: list[dict[str, str]]) -> None:
+        limit = {name: 1 for name in self._parameters if name.startswith("max_")}
+        try:
+            await self._post(**{**self._parameters, **limit}, messages=messages)
+        except Exception as wrong:  # noqa: BLE001 - as in _once
+            raise translate(wrong) from None
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+
+def _bare(wrong: ModelError) -> ModelError:
+    """Leave the vendor's errors and frames behind: they hold the ticket, and error trackers show them."""
+    wrong.__context__ = None
+    return wrong.with_traceback(None)
+
+
+def _pause(wrong: BaseException) -> float | None:
+    """Return how long to wait before asking again, in seconds; None: asking again cannot help."""
+    if isinstance(wrong, ModelAnswerInvalid | PromptTooLong | ParameterRefused):
+        return 0.0
+    if not isinstance(wrong, ModelUnavailable) or wrong.reason is FallbackReason.TIMEOUT:
+        return None
+    return random.uniform(0.02, 0.1) if wrong.retry_after_s is None else wrong.retry_after_s  # noqa: S311 - jitter
+
+
+def _shorten(call: _Call, fits: float | None) -> bool:
+    """Cut the ticket's body to what fits, three in ten less to be safe; half of it where the server gives no figure."""
+    ticket = json.loads(call.messages[-1]["content"])
+    total = sum(len(message["content"]) for message in call.messages)
+    body = ticket.get("body", "")
+    surplus = len(body) // 2 if fits is None else int(total * (1 - fits) * 1.3) + 1_000
+    if surplus >= len(body):
+        return False
+    ticket["body"] = body[: len(body) - surplus]
+    call.messages[-1] = {"role": "user", "content": json.dumps(ticket, ensure_ascii=False, separators=(",", ":"))}
+    return True
+
+
+def _sum(one: Tokens, two: Tokens) -> Tokens:
+    return Tokens(
+        prompt=one.prompt + two.prompt, cached=one.cached + two.cached, completion=one.completion + two.completion
+    )

@@ -1,0 +1,164 @@
+"""The rules classifier: the playbook's weighted rules over a reading. Always there, microseconds, no network.
+
+It gives the fallback answer, and the signals on which the floors of policy rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from triagedesk.models import Choice, Classification, Reason, Span
+from triagedesk.playbook import Dimension, Facts, Playbook, Rule, evidence, holds
+from triagedesk.playbook.conditions import Hit
+from triagedesk.playbook.patterns import PatternSet
+from triagedesk.playbook.signals import inline_signal
+from triagedesk.reading import Reading
+
+THRESHOLD = 1.0
+"""Votes that a label needs when the first label in order wins."""
+
+MAX_REASONS = 3
+
+
+@dataclass(frozen=True)
+class _Vote:
+    rule: Rule
+    label: str
+    weight: float
+    hit: Hit | None
+
+
+class RulesClassifier:
+    """Classifies by the rules of one playbook. Safe to share between tasks and threads."""
+
+    def __init__(self, playbook: Playbook) -> None:
+        self._playbook = playbook
+        document = playbook.document
+        self._rules_of = {
+            name: tuple(rule for rule in document.rules if name in rule.says) for name in document.dimensions
+        }
+
+    def classify(self, reading: Reading, facts: Facts) -> Classification:
+        """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
+        hits = self._playbook.finder.find(reading.text)
+        facts = replace(facts, hits=hits)
+        labels: dict[str, Choice] = {}
+        issues: tuple[str, ...] = ()
+        for name in self._playbook.document.order:
+            dimension = self._playbook.dimensions[name]
+            if dimension.decide == "catalogue":
+                labels[name] = self._look_up(name, dimension, reading)
+            else:
+                votes = self._votes(name, facts)
+                labels[name] = self._decide(dimension, votes, reading, facts)
+                if name == "issue_type":
+                    issues = _others(dimension, votes, labels[name].label)
+            facts = replace(facts, labels={**facts.labels, name: labels[name].label})
+        ordered = {name: labels[name] for name in self._playbook.dimensions}
+        return Classification(labels=ordered, secondary_issues=issues, signals=_spans(hits, reading))
+
+    def _votes(self, dimension: str, facts: Facts) -> list[_Vote]:
+        votes = []
+        for rule in self._rules_of[dimension]:
+            own = facts.hits.get(inline_signal(rule.id), ())
+            if (rule.match and not own) or not holds(rule.when, facts):
+                continue
+            hit = own[0] if own else evidence(rule.when, facts)
+            votes.append(_Vote(rule, rule.says[dimension], rule.weight_for(dimension), hit))
+        return votes
+
+    def _decide(self, dimension: Dimension, votes: list[_Vote], reading: Reading, facts: Facts) -> Choice:
+        sums = dict.fromkeys(dimension.names, 0.0)
+        for vote in votes:
+            sums[vote.label] += vote.weight
+        label = _first(sums) if dimension.decide == "first" else _most(sums)
+        if label is None:
+            return Choice(label=dimension.fallback, reasons=(Reason(text=dimension.fallback_reason),))
+        winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: -vote.weight)
+        reasons = [_reason(vote, reading, facts) for vote in winners[:MAX_REASONS]]
+        return Choice(label=label, reasons=tuple(dict.fromkeys(reasons)))
+
+    @cached_property
+    def _aliases(self) -> dict[str, tuple[PatternSet, tuple[str, ...]]]:
+        made = {}
+        for name, dimension in self._playbook.dimensions.items():
+            if dimension.decide == "catalogue":
+                pairs = [(alias, label.name) for label in dimension.labels for alias in label.aliases]
+                patterns = [f"\\b{_literal(alias)}\\b" for alias, _ in pairs]
+                made[name] = PatternSet(patterns), tuple(label for _, label in pairs)
+        return made
+
+    def _look_up(self, name: str, dimension: Dimension, reading: Reading) -> Choice:
+        """Find a catalogue entry in the ticket's fields first, then in its text: the first named wins."""
+        aliases, owners = self._aliases[name]
+        for field, value in _named_fields(reading, name):
+            for index, _, _ in aliases.find(value):
+                return Choice(label=owners[index], reasons=(Reason(text=f"Named in {field}.", field=field),))
+            if value in dimension.names:
+                return Choice(label=value, reasons=(Reason(text=f"Named in {field}.", field=field),))
+        found = sorted((start, -end, index) for index, start, end in aliases.find(reading.text))
+        if not found:
+            return Choice(label=dimension.fallback, reasons=(Reason(text=dimension.fallback_reason),))
+        start, end, index = found[0]
+        reason = _quoted("Named in the text.", None, reading, (start, -end))
+        return Choice(label=owners[index], reasons=(reason,))
+
+
+def _literal(alias: str) -> str:
+    return "".join(char if char.isalnum() or char == " " else f"\\{char}" for char in alias)
+
+
+def _named_fields(reading: Reading, name: str) -> list[tuple[str, str]]:
+    ticket = reading.ticket
+    named = [(name, ticket.product)] if name == "product" else []
+    named += [(f"fields.{name}", ticket.fields.get(name))] if isinstance(ticket.fields.get(name), str) else []
+    return [(field, value) for field, value in named if isinstance(value, str)]
+
+
+def _first(sums: Mapping[str, float]) -> str | None:
+    return next((label for label, weight in sums.items() if weight >= THRESHOLD), None)
+
+
+def _most(sums: Mapping[str, float]) -> str | None:
+    best = max(sums.values())
+    return next(label for label, weight in sums.items() if weight == best) if best > 0 else None
+
+
+def _others(dimension: Dimension, votes: list[_Vote], chosen: str) -> tuple[str, ...]:
+    """Name further issues that at least one strong rule voted for, in the dimension's order."""
+    strong = {vote.label for vote in votes if vote.weight >= 2.0}
+    return tuple(label for label in dimension.names if label in strong and label != chosen)[:3]
+
+
+def _reason(vote: _Vote, reading: Reading, facts: Facts) -> Reason:
+    if vote.hit is not None:
+        return _quoted(vote.rule.reason, vote.rule.factor, reading, vote.hit)
+    return Reason(text=vote.rule.reason, factor=vote.rule.factor, field=_metadata_field(vote.rule, facts))
+
+
+def _metadata_field(rule: Rule, facts: Facts) -> str | None:
+    when = rule.when
+    named = ((when.overdue, "due_at"), (when.tier, "customer_tier"), (when.channel, "channel"), (when.region, "region"))
+    return next((field for value, field in named if value), None)
+
+
+def _quoted(text: str, factor: str | None, reading: Reading, hit: Hit) -> Reason:
+    span = reading.locate(*hit)
+    if span is None:  # the match spans subject and body: show the part that stands in the body
+        span = reading.locate(reading.body_at, hit[1]) or reading.locate(hit[0], len(reading.subject))
+    if span is None:
+        return Reason(text=text, factor=factor)  # type: ignore[arg-type]
+    quote = reading.quote(span)
+    return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)  # type: ignore[arg-type]
+
+
+def _spans(hits: Mapping[str, tuple[Hit, ...]], reading: Reading) -> dict[str, Span]:
+    spans = {}
+    for name, places in hits.items():
+        if name.startswith("rule:"):
+            continue
+        span = next((found for place in places if (found := reading.locate(*place))), None)
+        spans[name] = span or Span(field="body", start=0, end=0)
+    return spans

@@ -1,0 +1,65 @@
+"""`triagedesk playbook init|check|show`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from triagedesk.cli.terminal import inert_json, say
+from triagedesk.errors import ConfigError
+from triagedesk.playbook import DEFAULT, Playbook, load_playbook
+
+
+def init(file: Path, *, force: bool) -> int:
+    """Copy the bundled playbook to `file`. Raises ConfigError if something is there already."""
+    try:
+        with file.open("wb" if force else "xb") as stream:
+            stream.write(DEFAULT.read_bytes())
+    except FileExistsError:
+        raise ConfigError(f"{file}: exists already; pass --force to replace it, or name another file") from None
+    except OSError as wrong:
+        raise ConfigError(f"{file}: {wrong.strerror}; name a file that can be written") from None
+    say(f"wrote {file}, a copy of {load_playbook(file).identity}")
+    say(f"Next: edit it, then triagedesk playbook check {file}")
+    return 0
+
+
+def check(file: Path | None) -> int:
+    """Print what the checks find: 1 if there are errors, 0 if there are none. Raises PlaybookError (exit code 2)."""
+    from triagedesk.playbook.check import check as findings_of
+
+    playbook = load_playbook(_chosen(file))
+    findings = findings_of(playbook)
+    for finding in findings:
+        where = f"{playbook.where}:{finding.line}" if finding.line else playbook.where
+        say(f"{where}: {finding.severity}: {finding.kind}: {finding.message}")
+    errors = sum(finding.severity == "error" for finding in findings)
+    say(f"{playbook.identity}: {_count(playbook)}; {errors} errors, {len(findings) - errors} warnings")
+    return 1 if errors else 0
+
+
+def show(file: Path | None, *, as_json: bool) -> int:
+    """Print a playbook as it stands, after a comment with its identity; or as JSON. Raises PlaybookError."""
+    playbook = load_playbook(_chosen(file))
+    if as_json:
+        from pydantic_core import to_json
+
+        data = {"identity": playbook.identity, "hash": playbook.hash, "document": playbook.document}
+        print(inert_json(to_json(data, indent=2).decode()))  # noqa: T201 - every control is escaped
+        return 0
+    say(f"# {playbook.identity} (sha256 {playbook.hash}), {playbook.where}")
+    for line in Path(playbook.where).read_text(encoding="utf-8").splitlines():
+        say(line)
+    return 0
+
+
+def _chosen(file: Path | None) -> Path | None:
+    """Take the file given, else the one that the environment sets, else the bundled one."""
+    if file is None and os.environ.get("TRIAGEDESK_PLAYBOOK"):
+        return Path(os.environ["TRIAGEDESK_PLAYBOOK"])
+    return file
+
+
+def _count(playbook: Playbook) -> str:
+    document = playbook.document
+    return f"{len(document.dimensions)} dimensions, {len(document.signals)} signals, {len(document.rules)} rules"

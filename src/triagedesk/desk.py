@@ -1,0 +1,218 @@
+"""The desk: the journey of one ticket, and the one place where its parts are wired and closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from triagedesk.budget import Budget
+from triagedesk.classifiers.rules import RulesClassifier
+from triagedesk.errors import ConfigError, FallbackReason
+from triagedesk.evidence import ground
+from triagedesk.logs import get_logger
+from triagedesk.models import Classification, Provenance, Source, Suggestion, Ticket
+from triagedesk.playbook import Facts, Playbook, is_overdue, load_playbook
+from triagedesk.policy import Policy
+from triagedesk.reading import SEPARATOR, Reading
+from triagedesk.settings import Settings
+from triagedesk.tidy import read
+
+if TYPE_CHECKING:
+    from triagedesk.asking import Asked, Asking
+    from triagedesk.cache import CacheStats
+
+Now = Callable[[], datetime]
+
+
+class Desk:
+    """Turns tickets into suggestions. Made by `open_desk`; one desk serves any number of tasks at once."""
+
+    def __init__(
+        self, settings: Settings, playbook: Playbook, asking: Asking | None = None, *,
+        now: Now = lambda: datetime.now(UTC),
+    ) -> None:  # fmt: skip
+        self.settings = settings
+        self.playbook = playbook
+        self._asking = asking
+        self._rules = RulesClassifier(playbook)
+        self._policy = Policy(playbook)
+        self._now = now
+        self._log = get_logger("desk")
+
+    async def suggest(self, ticket: Ticket, *, deadline_s: float | None = None) -> Suggestion:
+        """Suggest labels for a ticket within its deadline (seconds), whatever the model does.
+
+        Raises TicketError when channel or tier is none of the playbook's, and nothing else.
+        """
+        budget = self._budget(deadline_s)
+        now = self._now()
+        self.playbook.check_ticket(ticket)
+        reading = read(ticket, self.playbook.document.languages)
+        rules = self._rules.classify(reading, _facts(reading, now))
+        opinion = await self._second_opinion(reading, budget)
+        decision = self._policy.apply(
+            opinion.classification or rules, ticket,
+            rules=rules, language=reading.language, now=now, notes=_notes(reading),
+        )  # fmt: skip
+        provenance = self._provenance(opinion, budget)
+        self._report(ticket, provenance)
+        return Suggestion(ticket_id=ticket.id, provenance=provenance, **vars(decision))
+
+    def _budget(self, deadline_s: float | None) -> Budget:
+        late_s = self.settings.late_answer_s if self.settings.max_late_answers else 0.0
+        return Budget(self.settings.deadline_s if deadline_s is None else deadline_s, late_s=late_s)
+
+    async def _second_opinion(self, reading: Reading, budget: Budget) -> _Opinion:
+        """Ask the model, in placeholders; say what it found, with quotes that stand in the ticket."""
+        if self._asking is None:
+            by_choice = self.settings.model == "rules"
+            return _Opinion(reason=None if by_choice else FallbackReason.NO_MODEL)
+        from triagedesk.privacy import redact  # phone numbers and checksums: only where something leaves the process
+
+        hidden = redact(reading.text) if self.settings.redact else None
+        subject, _, body = _parted(hidden.text if hidden else reading.text, reading)
+        asked = await self._asking.ask(self._asking.model.question(subject, body), budget)
+        if asked.answer is None:
+            return _Opinion(reason=asked.reason, asked=asked)
+        found = ground(asked.answer, reading, hidden.restore if hidden else str)
+        return _Opinion(classification=found, asked=asked)
+
+    def _provenance(self, opinion: _Opinion, budget: Budget) -> Provenance:
+        common = {"playbook": self.playbook.identity, "elapsed_ms": round(budget.spent() * 1000, 3)}
+        asked = opinion.asked
+        if self._asking is None or asked is None:
+            return Provenance(source=Source.RULES, fallback_reason=opinion.reason, **common)
+        prompt = self._asking.model.prompt_identity
+        if asked.answer is None:
+            return Provenance(
+                source=Source.RULES, fallback_reason=asked.reason, model=self.model, prompt=prompt,
+                attempts=asked.attempts, **common,
+            )  # fmt: skip
+        answer, fresh = asked.answer, asked.source is Source.MODEL
+        return Provenance(
+            source=asked.source, model=f"{self._provider}/{answer.model}", prompt=prompt,
+            attempts=answer.attempts if fresh else 0, tokens=answer.tokens if fresh else {},
+            cost_usd=answer.cost_usd if fresh else None, **common,
+        )  # fmt: skip
+
+    def _report(self, ticket: Ticket, provenance: Provenance) -> None:
+        if self._log.enabled("info"):
+            self._log.info(
+                "suggested", ticket_id=ticket.id, source=provenance.source.value,
+                fallback_reason=provenance.fallback_reason, ms=provenance.elapsed_ms, attempts=provenance.attempts,
+            )  # fmt: skip
+        elif provenance.fallback_reason and self._asking is not None:
+            self._log.warning(
+                "rules answered", ticket_id=ticket.id, reason=provenance.fallback_reason, ms=provenance.elapsed_ms
+            )
+
+    @property
+    def model(self) -> str | None:
+        """The model that is asked, as provider/name, or None where rules answer."""
+        return self.settings.chosen_model if self._asking else None
+
+    @property
+    def _provider(self) -> str:
+        return (self.settings.chosen_model or "").partition("/")[0]
+
+    def cache_stats(self) -> CacheStats | None:
+        """What the answer cache holds and did, or None where there is none."""
+        return self._asking.cache.stats() if self._asking and self._asking.cache else None
+
+    @property
+    def breaker_state(self) -> str | None:
+        """The circuit breaker's state, or None where no model is asked."""
+        return self._asking.model.breaker.state.value if self._asking else None
+
+    async def probe(self) -> None:
+        """Make one tiny real call to the model. Raises ModelError, or ConfigError where no model is configured."""
+        if self._asking is None:
+            raise ConfigError("no model is configured; set OPENAI_API_KEY, or pass --model or --base-url")
+        await self._asking.model.probe()
+
+
+@dataclass(frozen=True)
+class _Opinion:
+    classification: Classification | None = None
+    reason: FallbackReason | None = None
+    asked: Asked | None = None
+
+
+def _facts(reading: Reading, now: datetime) -> Facts:
+    ticket = reading.ticket
+    return Facts(
+        tier=ticket.customer_tier, channel=ticket.channel, region=ticket.region, language=reading.language,
+        overdue=is_overdue(ticket, now),
+    )  # fmt: skip
+
+
+def _notes(reading: Reading) -> tuple[str, ...]:
+    return ("text_cut",) if reading.cut else ()
+
+
+def _parted(text: str, reading: Reading) -> tuple[str, str, str]:
+    """Part a (redacted) reading into subject and body again."""
+    return text.partition(SEPARATOR) if reading.subject else ("", "", text)
+
+
+@asynccontextmanager
+async def open_desk(settings: Settings | None = None, *, now: Now | None = None) -> AsyncIterator[Desk]:
+    """Wire a desk from settings (default: from the environment), warm it up, and close it in the same place.
+
+    Raises ConfigError, PlaybookError included, when a setting, file, key or address cannot be used.
+    """
+    settings = Settings.from_env() if settings is None else settings
+    playbook = load_playbook(settings.playbook)
+    clock = {} if now is None else {"now": now}
+    if settings.chosen_model is None:
+        yield Desk(settings, playbook, **clock)
+        return
+    async with _asking(settings, playbook) as asking:
+        yield Desk(settings, playbook, asking, **clock)
+
+
+@asynccontextmanager
+async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Asking]:
+    """Open what a model needs. Its imports cost a second and tens of megabytes: only here, only then."""
+    from triagedesk.asking import Asking
+    from triagedesk.cache import CacheKey, open_cache
+    from triagedesk.classifiers.llm import ModelClassifier
+    from triagedesk.prompts import load_prompt
+
+    prompt = load_prompt(settings.prompt)
+    async with AsyncExitStack() as stack:
+        base_url, place = await _local_server(settings, stack)
+        model = ModelClassifier(settings, playbook, prompt, base_url=base_url, place=place)
+        stack.push_async_callback(model.aclose)
+        cache = open_cache(settings) if settings.cache else None
+        if cache is not None:
+            stack.callback(cache.close)
+        await model.warm_up()
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        stack.callback(tasks.cancel_scope.cancel)
+        yield Asking(
+            model, tasks, cache=cache, key=CacheKey((model.identity, _privacy_identity(settings))),
+            max_concurrency=settings.max_concurrency, max_late=settings.max_late_answers,
+        )  # fmt: skip
+
+
+def _privacy_identity(settings: Settings) -> str:
+    return "redacted" if settings.redact else "plain"
+
+
+async def _local_server(settings: Settings, stack: AsyncExitStack) -> tuple[str | None, str | None]:
+    """Start llama.cpp in this process for a local model; return its address and the name that stays."""
+    provider, _, path = (settings.chosen_model or "").partition("/")
+    if provider != "local" or settings.base_url is not None:
+        return None, None
+    from triagedesk.classifiers.local import start_local
+
+    server = await anyio.to_thread.run_sync(start_local, Path(path), settings)
+    stack.callback(server.close)
+    return server.base_url, f"local:{Path(path).name}"

@@ -1,0 +1,192 @@
+"""Policy: what a desk does with an answer. Deterministic, after the cache, the same for every classifier.
+
+What depends only on labels, metadata and signals is a `Plan`, worked out once per `Situation` and remembered; quotes,
+times and confidences are then filled in for the ticket at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from triagedesk.models import Choice, Classification, Frozen, Indicators, Reason, Response, Span, Step, Ticket
+from triagedesk.plan import Change, Planner, Situation, primary
+from triagedesk.playbook import Condition, Document, Playbook, is_overdue
+from triagedesk.playbook.conditions import Hit
+from triagedesk.routing import Router
+from triagedesk.sla import Agreement
+
+REMEMBERED_PLANS = 4096
+BODY_AT = 10_000_000
+"""Where the body stands when subject and body share one axis: far beyond the longest subject."""
+
+NO_REASON = "No reason was given that stands in the ticket."
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What policy decided: a Suggestion but for the ticket's id and the provenance."""
+
+    labels: dict[str, Choice]
+    secondary_issues: tuple[str, ...]
+    response: Response
+    escalation_path: tuple[Step, ...]
+    indicators: Indicators
+    queue: str
+    notify: tuple[str, ...]
+    flags: tuple[str, ...]
+    customer_note: str | None
+    language: str | None
+    needs_review: bool
+    review_reasons: tuple[str, ...]
+
+
+class Policy:
+    """The policy half of a playbook, made ready once. Safe to share between tasks and threads.
+
+    Raises PlaybookError when a target, a calendar or the queue template cannot be used. A condition's `near` knows
+    the first place of each signal only.
+    """
+
+    def __init__(self, playbook: Playbook) -> None:
+        self._playbook = playbook
+        document = playbook.document
+        self._names = {name: dimension.names for name, dimension in playbook.dimensions.items()}
+        self._min_confidence = document.review.min_confidence
+        self._agreement = Agreement(document, where=playbook.where)
+        planner = Planner(document, Router(document, where=playbook.where))
+        self._plan = lru_cache(maxsize=REMEMBERED_PLANS)(planner.plan)
+        self._read, self._places_matter = _signals_read(document)
+
+    def warm_up(self, now: datetime) -> None:
+        """Read the holidays of this year and the next; else the first ticket of a region pays for them."""
+        self._agreement.warm_up(now)
+
+    def apply(
+        self, classification: Classification, ticket: Ticket, *,
+        rules: Classification, language: str | None, now: datetime, notes: Iterable[str] = (),
+    ) -> Decision:  # fmt: skip
+        """Decide. `rules` is the rules' own answer (it may be `classification`); `notes` become flags.
+
+        `now` must carry a time zone. Never raises for a ticket that `Playbook.check_ticket` lets pass.
+        """
+        said = {name: self._choice(name, classification, rules) for name in self._names}
+        overdue = is_overdue(ticket, now)
+        plan = self._plan(self._situation(said, ticket, rules, language, overdue))
+        labels, doubts = self._settle(said, plan.changes, ticket, rules)
+        route = plan.route
+        review = (*plan.review, *doubts)
+        return Decision(
+            labels=labels, secondary_issues=self._secondary(classification, labels["issue_type"].label),
+            response=self._agreement.response(plan.urgency, ticket, now, overdue=overdue),
+            escalation_path=route.path, indicators=route.indicators, queue=route.queue, notify=route.notify,
+            flags=tuple(dict.fromkeys((*route.flags, *notes))), customer_note=route.customer_note, language=language,
+            needs_review=bool(review), review_reasons=review,
+        )  # fmt: skip
+
+    def _choice(self, name: str, classification: Classification, rules: Classification) -> Choice:
+        """Take the classifier's choice, else the rules': not every dimension is asked of every classifier."""
+        for source in (classification, rules):
+            choice = source.labels.get(name)
+            if choice is not None and choice.label in self._names[name]:
+                return choice
+        dimension = self._playbook.dimensions[name]
+        return Choice(label=dimension.fallback, reasons=(Reason(text=dimension.fallback_reason),))
+
+    def _situation(
+        self, said: Mapping[str, Choice], ticket: Ticket, rules: Classification, language: str | None, overdue: bool
+    ) -> Situation:
+        signals = rules.signals
+        return Situation(
+            said=tuple(choice.label for choice in said.values()),
+            rules=tuple(self._choice(name, rules, rules).label for name in said),
+            tier=ticket.customer_tier, channel=ticket.channel, region=ticket.region,
+            language=None if language is None else primary(language), overdue=overdue,
+            hits=tuple(
+                (name, _places(span) if self._places_matter else ())
+                for name, span in signals.items() if name in self._read
+            ),
+        )  # fmt: skip
+
+    def _settle(
+        self, said: dict[str, Choice], changes: Mapping[str, Change], ticket: Ticket, rules: Classification
+    ) -> tuple[dict[str, Choice], list[str]]:
+        """Put changes in place; return the final choices and what is doubtful about them."""
+        labels, doubts = dict(said), []
+        for name, change in changes.items():
+            more = rules.labels[name].reasons if change.with_rules_reasons and name in rules.labels else ()
+            labels[name] = Choice(label=change.label, reasons=(_reason(change, ticket, rules), *more))
+        bare = [name for name, choice in labels.items() if not choice.reasons]
+        for name in bare:
+            labels[name] = _with_reason(labels[name], rules.labels.get(name))
+        if bare:
+            doubts.append("ungrounded_reason")
+        least = self._min_confidence
+        if any(choice.confidence is not None and choice.confidence < least for choice in labels.values()):
+            doubts.append("low_confidence")
+        return labels, doubts
+
+    def _secondary(self, classification: Classification, issue: str) -> tuple[str, ...]:
+        known = self._names["issue_type"]
+        return tuple(name for name in classification.secondary_issues if name != issue and name in known)
+
+
+def _signals_read(document: Document) -> tuple[frozenset[str], bool]:
+    """Return the signals that policy's conditions name, and whether any asks where they stand."""
+    parts = (getattr(document, name) for name in type(document).model_fields if name != "rules")
+    conditions = tuple(condition for part in parts for condition in _conditions(part))
+    named = {name for condition in conditions for name in condition.signals}
+    return frozenset((*named, *document.injection_signals)), any(condition.near for condition in conditions)
+
+
+def _conditions(part: object) -> Iterator[Condition]:
+    """Yield every condition inside a part of the playbook."""
+    if isinstance(part, Condition):
+        yield part
+    elif isinstance(part, Frozen):
+        for name in type(part).model_fields:
+            yield from _conditions(getattr(part, name))
+    elif isinstance(part, (tuple, dict)):
+        for item in part.values() if isinstance(part, dict) else part:
+            yield from _conditions(item)
+
+
+def _places(span: Span) -> tuple[Hit, ...]:
+    if span.start >= span.end:  # the rules saw the signal, but across subject and body
+        return ()
+    offset = 0 if span.field == "subject" else BODY_AT
+    return ((span.start + offset, span.end + offset),)
+
+
+def _reason(change: Change, ticket: Ticket, rules: Classification) -> Reason:
+    """Rest a change on the first place of a signal that its condition names, else on a metadata field."""
+    span = _evidence(change.when, rules.signals)
+    if span is None:
+        return Reason(text=change.text, factor=change.factor, field=_metadata_field(change.when))
+    source = ticket.subject if span.field == "subject" else ticket.body
+    return Reason(
+        text=change.text, factor=change.factor, quote=source[span.start : span.end],
+        field=span.field, start=span.start, end=span.end,
+    )  # fmt: skip
+
+
+def _evidence(condition: Condition, signals: Mapping[str, Span]) -> Span | None:
+    named = (*(name for pair in condition.near for name in pair), *condition.any, *condition.all)
+    found = (signals[name] for name in named if name in signals)
+    return next((span for span in found if span.start < span.end), None)
+
+
+def _metadata_field(condition: Condition) -> str | None:
+    given = (
+        (condition.overdue, "due_at"), (condition.tier, "customer_tier"), (condition.channel, "channel"),
+        (condition.region, "region"), (condition.language, "language"),
+    )  # fmt: skip
+    return next((name for value, name in given if value), None)
+
+
+def _with_reason(choice: Choice, rules: Choice | None) -> Choice:
+    """Give a bare label the rules' reasons if they agree, else say that there is none."""
+    agreed = rules.reasons if rules is not None and rules.label == choice.label else ()
+    return choice.model_copy(update={"reasons": agreed or (Reason(text=NO_REASON),)})
