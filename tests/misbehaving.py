@@ -124,7 +124,7 @@ async def interim_flood(request: Request, writer: Writer) -> None:
 
 
 async def slow_wrong_label(request: Request, writer: Writer) -> None:
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.4)
     await wrong_label(request, writer)
 
 
@@ -186,6 +186,11 @@ def once(first: Fault) -> Fault:
 
 async def good(request: Request, writer: Writer) -> None:
     await reply(writer, completion(good_answer(request)))
+
+
+async def good_after_0_2_s(request: Request, writer: Writer) -> None:
+    await asyncio.sleep(0.2)
+    await good(request, writer)
 
 
 async def too_long(request: Request, writer: Writer) -> None:
@@ -297,7 +302,7 @@ FAULTS: dict[str, Fault] = {
         slow_wrong_label, large_body, large_by_its_length, gzip_bomb, large_header, many_headers, large_label,
         answer_beyond_the_cap, too_long, no_temperature, redirect_elsewhere, redirect_to_itself, reset_at_once,
         reset_in_the_body, close_without_reply, shorter_than_its_length, no_http, wrong_label, cut_off, refusal,
-        filtered,
+        filtered, good_after_0_2_s,
     )
 } | {
     "rate_limit_60_s": status("429 Too Many Requests", lines="Retry-After: 60\r\n"),

@@ -102,9 +102,7 @@ def test_csv_is_read_with_the_delimiter_of_its_header(delimiter: str) -> None:
 
 
 def test_csv_columns_go_by_many_names_and_the_rest_into_fields() -> None:
-    (row,) = read(
-        b"key,message,Tier,Channel,country,Agent\n1,hello,VIP,Live Chat,DE,Ann\n", "in.csv"
-    )
+    (row,) = read(b"key,message,Tier,Channel,country,Agent\n1,hello,VIP,Live Chat,DE,Ann\n", "in.csv")
     ticket = row.ticket
     assert ticket is not None
     assert (ticket.customer_tier, ticket.channel, ticket.region) == ("vip", "live_chat", "DE")

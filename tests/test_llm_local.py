@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import PLAYBOOK, PROMPT, run
+from llm_parts import PLAYBOOK, PROMPT, run
 from triagedesk.budget import Budget
 from triagedesk.classifiers.llm import ModelClassifier
 from triagedesk.classifiers.local import start_local
@@ -52,7 +52,7 @@ def test_a_real_local_model_answers_in_the_schema_and_its_prefix_cache_hits(capf
         assert set(answer.said) == {"urgency", "issue_type", "escalation"}
         assert answer.said["urgency"].label in PLAYBOOK.dimensions["urgency"].names
         assert answer.tokens.cached > 0.9 * answer.tokens.prompt
-        assert answer.model == f"local/{path.name}"
+        assert answer.model == path.name
     printed = "".join(capfd.readouterr())
     assert "canary" not in printed
     assert len(printed) < 500

@@ -13,7 +13,7 @@ import pytest
 import respx
 from respx.mocks import HTTPCoreMocker
 
-from asking import CANARY, KEY, PLAYBOOK, PROMPT, classifier, run
+from llm_parts import CANARY, KEY, PLAYBOOK, PROMPT, classifier, run
 from misbehaving import answer_for, completion
 from triagedesk.budget import Budget
 from triagedesk.classifiers.answer import answer_model
@@ -76,7 +76,7 @@ def test_an_answer_comes_back_as_plain_models_with_tokens_model_and_cost(wire: r
     found = ask(classifier(price_prompt=1.0, price_cached=0.25, price_completion=4.0))
     assert found.said["urgency"].label == "critical"
     assert found.said["urgency"].factor == "impact"
-    assert found.model == "openai/made-up-1"
+    assert found.model == "made-up-1"
     assert found.tokens == Tokens(prompt=1200, cached=1024, completion=90)
     assert found.cost_usd == pytest.approx((176 * 1.0 + 1024 * 0.25 + 90 * 4.0) / 1_000_000)
     assert ModelAnswer.model_validate_json(found.model_dump_json()) == found
@@ -288,3 +288,32 @@ def test_no_model_and_no_key_are_told_in_one_line() -> None:
         classifier(model="rules")
     with pytest.raises(ConfigError, match="OPENAI_API_KEY"):
         classifier(api_key=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "reason"),
+    [
+        pytest.param(429, {"retry-after-ms": "60000"}, {}, "rate_limited", id="wait-in-milliseconds"),
+        pytest.param(503, {"retry-after": "soon"}, {}, "provider_5xx", id="a-wait-that-is-none"),
+        pytest.param(400, {}, {"message": "maximum context length is 8"}, "too_long", id="context-length-in-words"),
+        pytest.param(400, {}, {"param": "max_tokens"}, "provider_4xx", id="a-parameter-that-was-not-sent"),
+        pytest.param(418, {}, {}, "provider_4xx", id="a-status-without-a-name"),
+    ],
+)
+def test_a_status_has_its_reason(
+    wire: respx.MockRouter, status: int, headers: dict[str, str], body: object, reason: str
+) -> None:
+    route = wire.post(URL).mock(return_value=httpx.Response(status, headers=headers, json={"error": body}))
+    error = failure_of(classifier())
+    assert error is not None
+    assert error.reason == reason
+    assert error.attempts == route.call_count == 1
+
+
+def test_a_model_that_wants_the_other_name_of_the_token_limit_gets_it(wire: respx.MockRouter) -> None:
+    url = "http://127.0.0.1:9/v1"
+    refused = httpx.Response(400, json={"error": {"param": "max_tokens", "code": "unsupported_parameter"}})
+    route = wire.post(f"{url}/chat/completions").mock(side_effect=[refused, httpx.Response(200, json=completion(GOOD))])
+    assert ask(classifier(url)).attempts == 2
+    assert "max_tokens" in sent(route)
+    assert "max_completion_tokens" in sent(route, 1)

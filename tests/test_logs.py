@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 
-from triagedesk.logs import TEXT_FIELDS, Log, get_logger
+from triagedesk.logs import QUIET_S, TEXT_FIELDS, Log, get_logger
 
 
 class Thing:
@@ -63,3 +64,19 @@ def test_the_environment_chooses_what_is_written(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert [level for level in ("debug", "info", "warning", "error") if f"said-{level}" in shown.err] == written
+
+
+def test_a_warning_that_comes_again_is_counted_rather_than_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    stream = io.StringIO()
+    log = Log("desk", "", stream)
+    for number in range(50):
+        log.warning("rules answered", reason="connect", ticket_id=f"T-{number}")
+    log.warning("rules answered", reason="timeout", ticket_id="T-50")
+    now += QUIET_S
+    log.warning("rules answered", reason="connect", ticket_id="T-51")
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert ["T-0" in lines[0], "T-50" in lines[1], "T-51" in lines[2]] == [True] * 3
+    assert "repeated=49" in lines[2]

@@ -40,7 +40,7 @@ situations = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(conditions, conditions, st.lists(situations, min_size=20, max_size=40))
 def test_a_condition_that_follows_holds_whenever_the_other_does(
     one: Condition, other: Condition, many: list[Facts]
@@ -55,7 +55,7 @@ def test_every_condition_follows_from_itself_and_implies_the_empty_one(condition
     assert implies(condition, Condition())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(conditions, names, st.lists(situations, min_size=10, max_size=20))
 def test_a_condition_said_to_be_dead_never_holds(
     condition: Condition, lost: tuple[str, ...], many: list[Facts]
@@ -144,7 +144,7 @@ def answers(playbook: Playbook) -> list[tuple[str, ...]]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(rules, min_size=2, max_size=5))
 def test_a_rule_said_to_be_dead_or_shadowed_can_be_left_out(listed: list[dict[str, Any]]) -> None:
     playbook = made_up(listed)

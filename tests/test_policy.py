@@ -181,6 +181,24 @@ def test_a_signal_without_a_place_of_its_own_still_holds_the_floor() -> None:
     assert (urgency.label, urgency.reasons[0].quote) == ("soon", None)
 
 
+@pytest.mark.parametrize(
+    ("lawyer", "label"),
+    [
+        pytest.param(SPANS["lawyer"], "now", id="side by side"),
+        pytest.param(Span(field="body", start=90, end=99), "calm", id="far apart"),
+        pytest.param(Span(field="subject", start=19, end=28), "calm", id="one in the subject"),
+        pytest.param(Span(field="body", start=0, end=0), "calm", id="one without a place"),
+    ],
+)
+def test_a_floor_may_ask_for_two_signals_near_each_other(lawyer: Span, label: str) -> None:
+    floor = {"id": "near", "when": {"near": [["hiss", "lawyer"]]}, "dimension": "urgency", "at_least": "now",
+             "reason": "r"}  # fmt: skip
+    policy = Policy(playbook(floors=[floor]))
+    rules = Classification(labels=answer().labels, signals={**SPANS, "lawyer": lawyer})
+    decision = policy.apply(model(), ticket(), rules=rules, language="en", now=NOW)
+    assert decision.labels["urgency"].label == label
+
+
 def test_no_override_goes_under_a_floor() -> None:
     assert decide(model("soon"), channel="letter").labels["urgency"].label == "calm"
     rules = answer("soon", "other", "nobody", "hiss")
@@ -357,6 +375,12 @@ def test_people_flags_and_indicators_follow_from_the_labels() -> None:
 def test_dimensions_that_the_classifier_was_not_asked_come_from_the_rules() -> None:
     only_urgency = Classification(labels={"urgency": model("soon").labels["urgency"]})
     assert labels_of(decide(only_urgency, answer("soon", "money", "expert"))) == ("soon", "money", "expert")
+
+
+def test_a_dimension_that_nobody_answered_takes_the_playbooks_fallback() -> None:
+    decision = decide(Classification(labels={}), Classification(labels={}))
+    assert labels_of(decision) == ("calm", "other", "nobody")
+    assert decision.labels["urgency"].reasons == (Reason(text="Nothing hurries."),)
 
 
 def test_a_label_of_another_playbook_never_comes_out() -> None:

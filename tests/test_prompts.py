@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asking import HERE, PLAYBOOK
+from llm_parts import HERE, PLAYBOOK
 from triagedesk.classifiers.answer import answer_model
 from triagedesk.errors import ConfigError
 from triagedesk.playbook.load import parse_playbook

@@ -48,5 +48,5 @@ class BlockingDesk:
     def suggest(self, ticket: Ticket, *, deadline_s: float | None = None) -> Suggestion:
         """Suggest labels for a ticket; see `Desk.suggest`."""
         desk = self.desk
-        assert self._portal is not None  # noqa: S101 - set together with the desk
+        assert self._portal is not None  # set together with the desk
         return self._portal.call(lambda: desk.suggest(ticket, deadline_s=deadline_s))

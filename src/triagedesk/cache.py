@@ -7,21 +7,22 @@ them. An in-memory LRU stands in front.
 
 from __future__ import annotations
 
-import os
 import secrets
 import sqlite3
-import stat
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import diskcache  # noqa: TID251 this is the file that touches the disk cache
+import diskcache  # noqa: TID251 (this is the file that touches the disk cache)
+from diskcache.core import DEFAULT_SETTINGS, METADATA, MODE_PICKLE, MODE_RAW  # noqa: TID251
 
 from triagedesk.answer_memory import AnswerMemory, WriteQueue
+from triagedesk.cache_folder import make_private_file, make_private_folder, move_aside, probe, shared_secret
 from triagedesk.settings import Settings
 
 MAX_VALUE_CHARS = 262_144
@@ -37,11 +38,11 @@ FOLDER, DATABASE, SECRET = "answers", "cache.db", "secret"
 _CLAIM, _ENTRY = "claim:", "answer:"
 _DAY_S = 86_400.0
 
-FAULTS = (sqlite3.Error, diskcache.Timeout, OSError, ValueError, TypeError)
+FAULTS = (sqlite3.Error, diskcache.Timeout, OSError, ValueError, TypeError, AttributeError)
 """What a damaged, locked, full or hostile database makes of a cache operation."""
 
 
-class UntrustedRow(ValueError):
+class UntrustedRowError(ValueError):
     """A row that this program did not write: `kind` is "pickle" or "foreign". It is never decoded."""
 
     def __init__(self, kind: str) -> None:
@@ -59,22 +60,22 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
         return key, True
 
     def get(self, key: object, raw: object) -> str:
-        """Return a key that the database keeps. Raises UntrustedRow."""
+        """Return a key that the database keeps. Raises UntrustedRowError."""
         if raw and type(key) is str:
             return key
-        raise UntrustedRow("foreign" if raw else "pickle")
+        raise UntrustedRowError("foreign" if raw else "pickle")
 
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:
+    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
         """Return a value as the database keeps it: size, mode, file name, value. Raises TypeError if it is no text."""
         if type(value) is not str or read:
             raise TypeError("a cached value is text")
-        return len(value), diskcache.core.MODE_RAW, None, value
+        return 0, MODE_RAW, None, value
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
-        """Return a value that the database keeps. Raises UntrustedRow."""
-        if mode == diskcache.core.MODE_RAW and filename is None and type(value) is str and not read:
+        """Return a value that the database keeps. Raises UntrustedRowError."""
+        if mode == MODE_RAW and filename is None and type(value) is str and not read:
             return value
-        raise UntrustedRow("pickle" if mode == diskcache.core.MODE_PICKLE else "foreign")
+        raise UntrustedRowError("pickle" if mode == MODE_PICKLE else "foreign")
 
     def remove(self, file_path: str) -> None:
         """Remove nothing: this cache keeps no files, so a name in a row is somebody else's."""
@@ -82,10 +83,10 @@ class TextDisk(diskcache.Disk):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """What the cache holds (on disk) and what happened since it was opened. `size_bytes` is that of the database."""
+    """What the cache holds (on disk) and what happened since it was opened. `bytes` is the database's size."""
 
     entries: int
-    size_bytes: int
+    bytes: int
     hits: int
     misses: int
     faults: dict[str, int]
@@ -96,9 +97,9 @@ class CacheStats:
 class CacheKey:
     """Keys of questions that begin alike: the constant parts are hashed once and copied."""
 
-    def __init__(self, *prefix: str, secret: bytes = b"") -> None:
+    def __init__(self, prefix_parts: Sequence[str] = (), secret: bytes = b"") -> None:
         self._hash = blake2b(digest_size=20, key=secret[:64], person=b"triagedesk")
-        for part in prefix:
+        for part in prefix_parts:
             self._hash.update(_framed(part))
 
     def of(self, *parts: str) -> str:
@@ -147,6 +148,7 @@ class AnswerCache:
         self._counts: Counter[str] = Counter()
         self._faults: Counter[str] = Counter()
         self._healing = threading.Lock()
+        self._inode = 0
         self._token = secrets.token_hex(8)
 
     # --- opening ---
@@ -154,34 +156,35 @@ class AnswerCache:
     def open(self) -> None:
         """Open the database, or a new one if it is damaged; on failure `problem` says what to do."""
         try:
-            _private_folder(self.folder)
-            self.secret = _secret(self.folder / SECRET)
+            make_private_folder(self.folder)
+            self.secret = shared_secret(self.folder / SECRET)
             self._open_or_replace()
             self.problem = None
         except FAULTS as wrong:
             self._disk = None
             self._faults[_fault_kind(wrong)] += 1
-            self.problem = f"cache folder {self.folder}: {_reason(wrong)}; answers are not kept on disk"
+            self.problem = f"{self.folder}: {_reason(wrong)}"
 
     def _open_or_replace(self) -> None:
         path = self.folder / DATABASE
         try:
             self._connect(path)
         except sqlite3.DatabaseError as wrong:
-            if _is_lock(wrong):
+            if _fault_kind(wrong) != "corrupt":  # locked, or a full disk: the database is not at fault
                 raise
             self._faults["corrupt"] += 1
-            _move_aside(path)
+            move_aside(path)
             self._connect(path)
 
     def _connect(self, path: Path) -> None:
-        _private_file(path)
-        _probe(path)
+        self._inode = make_private_file(path)
+        probe(path, {*DEFAULT_SETTINGS, *METADATA})
         self._disk = diskcache.Cache(
             str(self.folder), timeout=BUSY_S, disk=TextDisk, size_limit=self._max_bytes, statistics=0, tag_index=0,
             eviction_policy="least-recently-stored", disk_min_file_size=2**62, disk_pickle_protocol=0,
             # A mapped file that another process truncates would end this one with SIGBUS.
-            sqlite_mmap_size=0, sqlite_journal_mode="wal", sqlite_synchronous=1, cull_limit=10,
+            sqlite_mmap_size=0, sqlite_journal_mode="wal", sqlite_synchronous=1, sqlite_auto_vacuum=1,
+            sqlite_cache_size=8_192, cull_limit=0,
         )  # fmt: skip
 
     def _heal(self) -> None:
@@ -192,7 +195,12 @@ class AnswerCache:
             disk, self._disk = self._disk, None
             if disk is not None:
                 disk.close()
+            path = self.folder / DATABASE
+            if path.exists() and path.stat().st_ino == self._inode:
+                move_aside(path)
             self.open()
+        except OSError as wrong:
+            self.problem = f"{self.folder}: {_reason(wrong)}"
         finally:
             self._healing.release()
 
@@ -312,6 +320,8 @@ class AnswerCache:
                 with disk.transact():
                     for key, value in batch:
                         disk.set(key, value, expire=self._ttl_s)
+                # Not within the batch: pages come free only when it is committed, so all would be evicted.
+                disk.cull()
                 return
             except diskcache.Timeout:
                 continue
@@ -334,7 +344,7 @@ class AnswerCache:
 
 def _fault_kind(wrong: BaseException) -> str:
     """Name a fault: one closed set of kinds for counters."""
-    if isinstance(wrong, UntrustedRow):
+    if isinstance(wrong, UntrustedRowError):
         return wrong.kind
     if isinstance(wrong, diskcache.Timeout) or _is_lock(wrong):
         return "locked"
@@ -352,52 +362,3 @@ def _is_lock(wrong: BaseException) -> bool:
 def _reason(wrong: BaseException) -> str:
     """Say what is wrong in the operating system's or SQLite's words, without a traceback."""
     return wrong.strerror or "unusable" if isinstance(wrong, OSError) else str(wrong) or "unusable"
-
-
-def _private_folder(folder: Path) -> None:
-    """Make a folder that only its owner can enter. Raises OSError, also where it belongs to somebody else."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-        raise PermissionError(1, "it is a link or belongs to another user; choose another cache folder")
-    if stat.S_IMODE(found.st_mode) != 0o700:
-        folder.chmod(0o700)
-
-
-def _private_file(path: Path) -> None:
-    """Make a file that only its owner can read; SQLite gives its side files the same mode."""
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(handle, 0o600)
-    finally:
-        os.close(handle)
-
-
-def _probe(path: Path) -> None:
-    """Open the database and take its write lock once: diskcache itself would wait 60 s for it."""
-    connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchall()
-        connection.execute("ROLLBACK")
-    finally:
-        connection.close()
-
-
-def _move_aside(path: Path) -> None:
-    """Rename a damaged database and drop its side files, which belong to it alone."""
-    path.rename(path.with_name(f"{path.name}.corrupt-{time.time_ns()}"))
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def _secret(path: Path) -> bytes:
-    """Return the random key of this cache's keys, made on first use: the same in all processes."""
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        return _read_secret(path)
-    with os.fdopen(handle, "wb") as file:
-        made = secrets.token_bytes(32)
-        file.write(made)
-    return made

@@ -35,14 +35,14 @@ class Desk:
 
     def __init__(
         self, settings: Settings, playbook: Playbook, asking: Asking | None = None, *,
-        now: Now = lambda: datetime.now(UTC),
+        now: Now | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.playbook = playbook
         self._asking = asking
         self._rules = RulesClassifier(playbook)
         self._policy = Policy(playbook)
-        self._now = now
+        self._now = now or _utc_now
         self._log = get_logger("desk")
 
     async def suggest(self, ticket: Ticket, *, deadline_s: float | None = None) -> Suggestion:
@@ -144,6 +144,10 @@ class _Opinion:
     asked: Asked | None = None
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def _facts(reading: Reading, now: datetime) -> Facts:
     ticket = reading.ticket
     return Facts(
@@ -169,12 +173,11 @@ async def open_desk(settings: Settings | None = None, *, now: Now | None = None)
     """
     settings = Settings.from_env() if settings is None else settings
     playbook = load_playbook(settings.playbook)
-    clock = {} if now is None else {"now": now}
     if settings.chosen_model is None:
-        yield Desk(settings, playbook, **clock)
+        yield Desk(settings, playbook, now=now)
         return
     async with _asking(settings, playbook) as asking:
-        yield Desk(settings, playbook, asking, **clock)
+        yield Desk(settings, playbook, asking, now=now)
 
 
 @asynccontextmanager

@@ -106,7 +106,9 @@ def newest_customer_message(messages: object) -> str | None:
         return None
     for message in reversed(messages):
         row = message.model_dump() if isinstance(message, Message) else message
-        if isinstance(row, Mapping) and row.get("author", "customer") == "customer" and isinstance(row.get("body"), str):
+        if not isinstance(row, Mapping) or row.get("author", "customer") != "customer":
+            continue
+        if isinstance(row.get("body"), str):
             return str(row["body"])
     return None
 
@@ -128,6 +130,10 @@ class ConfidenceKind(StrEnum):
     NONE = "none"
 
 
+Factor = Literal["impact", "customer_value", "time"]
+"""What an urgency rests on; each can raise it."""
+
+
 class Reason(Frozen):
     """One sentence and what it rests on: a quote with field and offsets, or a metadata field.
 
@@ -136,7 +142,7 @@ class Reason(Frozen):
     """
 
     text: str
-    factor: Literal["impact", "customer_value", "time"] | None = None
+    factor: Factor | None = None
     quote: str | None = None
     field: str | None = None
     start: int | None = None
@@ -253,7 +259,7 @@ class Said(Frozen):
     label: str
     confidence: float | None = Field(default=None, ge=0, le=1)
     reason: str = ""
-    factor: Literal["impact", "customer_value", "time"] | None = None
+    factor: Factor | None = None
     quote: str = ""
 
 

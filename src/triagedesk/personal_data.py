@@ -134,6 +134,10 @@ def keys(text: Searched) -> Iterator[Found]:
     for start, end in text.find(_NAMED_KEY, 1):
         if any(char.isdigit() for char in text.text[start:end]):
             yield start, end, "KEY"
+
+
+def credentials(text: Searched) -> Iterator[Found]:
+    """Yield the password in an address like ftp://jane:password@host."""
     if "://" in text.text:
         for start, end in text.find(_CREDENTIALS, 1):
             yield start, end, "PASSWORD"

@@ -18,8 +18,8 @@ KINDS = ("EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "KEY", "PASSWORD")
 """What a placeholder may be called."""
 
 _FINDERS: tuple[Callable[[data.Searched], Iterator[data.Found]], ...] = (
-    data.private_keys, data.emails, data.keys, data.passwords, data.ibans, data.cards, numbers.national_ids,
-    data.ip_addresses, numbers.phones,
+    data.private_keys, data.credentials, data.emails, data.keys, data.passwords, data.ibans, data.cards,
+    numbers.national_ids, data.ip_addresses, numbers.phones,
 )  # fmt: skip
 """In the order in which they win where two claim the same characters."""
 

@@ -52,7 +52,15 @@ class Reading:
             origin, offset, name = self.subject_origin, 0, "subject"
         else:
             return None
-        return Span(field=name, start=origin[start - offset], end=origin[end - 1 - offset] + 1)
+        last = origin[end - 1 - offset] + 1
+        return Span(field=name, start=origin[start - offset], end=self._with_marks(name, last))
+
+    def _with_marks(self, name: str, end: int) -> int:
+        """Move an end behind the combining marks that belong to the last character: tidying may have joined them."""
+        source = self.ticket.subject if name == "subject" else self.ticket.body
+        while end < len(source) and unicodedata.combining(source[end]):
+            end += 1
+        return end
 
     def quote(self, span: Span) -> str:
         """Return the ticket's own characters at `span`."""

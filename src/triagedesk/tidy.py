@@ -32,7 +32,7 @@ def read(ticket: Ticket, languages: tuple[str, ...]) -> Reading:
     `languages` are the playbook's; a close call in detection goes to them. Never raises for a valid ticket.
     """
     notes: set[str] = set()
-    subject = _plain(Traced.of(ticket.subject).translate(VISIBLE)).strip()
+    subject = _plain(Traced.of(ticket.subject).translate(VISIBLE)).one_line().strip()
     body = _body(ticket, subject.text, notes)
     given = language.primary(ticket.language) if ticket.language else None
     return Reading(

@@ -126,6 +126,8 @@ class _History:
         self.lines = lines
         self.handed_on = subject.strip().lower().startswith(words.FORWARD_SUBJECTS)
         self.forwarded = False
+        self.dropped = False
+        self._said, self._looked_at = False, 0
 
     def run(self) -> bool:
         """Mark the lines of the history. Returns whether a forwarded message was found (and kept)."""
@@ -142,7 +144,9 @@ class _History:
         if bare[0] == ">":
             return self.quote(at)
         if bare.startswith(_BEGINNINGS) or bare.startswith("begin forwarded"):
-            return self.separator(at)
+            after = self.separator(at)
+            if after > at:
+                return after
         length = _intro_length(self.lines, at)
         if length:
             return self.introduced(at, length)
@@ -164,7 +168,7 @@ class _History:
         return end
 
     def separator(self, at: int) -> int:
-        """Act on "-----Original Message-----", "---------- Forwarded message" and their translations."""
+        """Act on "-----Original Message-----", "---- Forwarded message" and translations, else return `at`."""
         bare = self.lines[at].bare
         label = bare.strip("-_—–#*= >")
         if label.startswith(words.FORWARDED) or bare.startswith("begin forwarded"):
@@ -174,13 +178,14 @@ class _History:
             return self.rest(at)
         if not label and len(bare) >= 20:  # Outlook's rule, when a header follows
             following = self.text_after(at + 1)
-            if _header_length(self.lines, following):
-                return self.header(following, _header_length(self.lines, following), rule=at)
-        return at + 1
+            size = _header_length(self.lines, following)
+            if size:
+                return self.header(following, size, rule=at)
+        return at
 
     def forward(self, at: int) -> int:
         """Keep a forwarded message; its header is no history."""
-        if any(line.drop == "history" for line in self.lines[:at]):
+        if self.dropped:
             return at + 1
         self.forwarded = True
         following = self.text_after(at + 1)
@@ -190,6 +195,8 @@ class _History:
         """Drop what follows an Outlook header, unless the subject says that it was handed on."""
         if self.handed_on and not self.forwarded:
             self.forwarded = True
+            return at + size
+        if not self.said_before(at):  # a form that begins like a mail
             return at + size
         return self.rest(at if rule is None else rule)
 
@@ -211,13 +218,21 @@ class _History:
 
     def rest(self, at: int) -> int:
         """Drop everything from here on, if something was said before; else only this line."""
-        said = _says_something(line.bare for line in self.lines[:at] if not line.drop)
-        end = len(self.lines) if said else at + 1
+        end = len(self.lines) if self.said_before(at) else at + 1
         self.drop(at, end)
         return end
 
+    def said_before(self, at: int) -> bool:
+        """Say if something was said before a line; each line is looked at once."""
+        while self._looked_at < at and not self._said:
+            line = self.lines[self._looked_at]
+            self._said = not line.drop and _says_something((line.bare,))
+            self._looked_at += 1
+        return self._said
+
     def drop(self, start: int, end: int) -> None:
         """Mark lines as history."""
+        self.dropped = True
         for line in self.lines[start:end]:
             line.drop = "history"
 

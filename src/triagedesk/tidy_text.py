@@ -64,6 +64,10 @@ class Traced:
                 origin.extend([place] * len(piece))
         return Traced(text, origin)
 
+    def one_line(self) -> Traced:
+        """Make a blank of every line break."""
+        return Traced(self.text.replace("\n", " ").replace("\r", " "), self.origin)
+
     def unix_lines(self) -> Traced:
         """Make CRLF and a lone CR one line feed each."""
         if "\r" not in self.text:
@@ -117,9 +121,10 @@ class Visible(dict[int, "str | None"]):
     characters. Entries are made as characters turn up.
     """
 
-    SPECIAL: ClassVar[dict[str, str | None]] = {"\n": "\n", "\t": "\t", "\r": "\r", "\v": "\n", "\f": "\n", "\x85": "\n", "\u2028": "\n", "\u2029": "\n",
-               "\u2800": " ", "\u034f": None, "\u115f": None, "\u1160": None, "\u3164": None, "\uffa0": None,
-               "\u17b4": None, "\u17b5": None, "\u2065": None}  # fmt: skip
+    BREAKS: ClassVar[str] = "\n\v\f\x85\u2028\u2029"
+    KEPT: ClassVar[str] = "\t\r"
+    BLANKS: ClassVar[str] = "\u2800"
+    FILLERS: ClassVar[str] = "\u034f\u115f\u1160\u3164\uffa0\u17b4\u17b5\u2065"
 
     def __missing__(self, point: int) -> str | None:
         value = self.value(chr(point))
@@ -129,14 +134,16 @@ class Visible(dict[int, "str | None"]):
 
     def value(self, char: str) -> str | None:
         """Say what stands for one character."""
-        if char in self.SPECIAL:
-            return self.SPECIAL[char]
-        if char < "\x7f":
-            return char if char >= " " else None
+        if char in self.BREAKS:
+            return "\n"
+        if char in self.KEPT or " " <= char < "\x7f":
+            return char
         category = unicodedata.category(char)
         if category == "Cs":
             return "\ufffd"  # half a surrogate pair cannot be encoded
-        return None if category in ("Cf", "Cc") or _ignorable(ord(char)) else char
+        if category in ("Cf", "Cc") or char in self.FILLERS or _ignorable(ord(char)):
+            return None
+        return " " if char in self.BLANKS else char
 
 
 def _ignorable(point: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,53 +13,26 @@ import anyio
 import httpx2
 import instructor
 import openai  # noqa: TID251 - this is the file that talks to the vendor
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
 from triagedesk.budget import Budget, Clock
 from triagedesk.classifiers.answer import Answer, answer_model
+from triagedesk.classifiers.attempts import Call, in_two_tries
 from triagedesk.classifiers.breaker import Breaker
-from triagedesk.classifiers.faults import ParameterRefused, PromptTooLong, translate
+from triagedesk.classifiers.faults import translate
 from triagedesk.classifiers.reply import Completion, read_completion
 from triagedesk.classifiers.transport import NO_TIMEOUT, check_base_url, hush_vendors, open_client
-from triagedesk.errors import (
-    ConfigError,
-    FallbackReason,
-    ModelAnswerInvalid,
-    ModelError,
-    ModelUnavailable,
-)  # fmt: skip
+from triagedesk.errors import ConfigError, FallbackReason, ModelError, ModelUnavailable
 from triagedesk.models import ModelAnswer, Tokens
 from triagedesk.playbook import Playbook
 from triagedesk.prompts import Prompt, question_json
 from triagedesk.settings import Settings
-
-MAX_REQUESTS = 2
-"""Requests a ticket may cost, whatever goes wrong (RELIABILITY target 3)."""
-
-LEAST_RETRY_S = 0.15
-"""No second request starts with less than this left."""
-
-MAX_ECHO_CHARS = 2_000
-"""As much of an invalid answer is shown to the model again."""
 
 _OPENAI_URL = "https://api.openai.com/v1"
 _MODES = {
     "json_schema": instructor.Mode.JSON_SCHEMA, "json": instructor.Mode.JSON, "tools": instructor.Mode.TOOLS,
 }  # fmt: skip
 _COUNTS_FROM_S = 1.0
-
-
-class _Call:
-    """What one `ask` has used and seen so far."""
-
-    __slots__ = ("attempts", "completion", "messages", "pause_s", "tokens")
-
-    def __init__(self, messages: list[dict[str, str]]) -> None:
-        self.messages = messages
-        self.attempts = 0
-        self.pause_s = 0.0
-        self.tokens = Tokens()
-        self.completion: Completion | None = None
+"""A timeout of a caller with less time than this says nothing about the provider."""
 
 
 class ModelClassifier:
@@ -74,10 +46,10 @@ class ModelClassifier:
         self, settings: Settings, playbook: Playbook, prompt: Prompt, *, base_url: str | None = None,
         place: str | None = None, clock: Clock = time.monotonic,
     ) -> None:  # fmt: skip
-        self._provider, _, name = (settings.chosen_model or "").partition("/")
+        provider, _, name = (settings.chosen_model or "").partition("/")
         if not name:
             raise ConfigError("no model is configured; set OPENAI_API_KEY, or pass --model openai/NAME")
-        self._settings, self._is_local = settings, self._provider == "local"
+        self._settings, self._is_local = settings, provider == "local"
         self.model = Path(name).name if self._is_local else name
         self._base_url = check_base_url(base_url or settings.base_url or _OPENAI_URL)
         if settings.api_key is None and self._base_url == _OPENAI_URL:
@@ -133,10 +105,10 @@ class ModelClassifier:
         if budget.left() <= 0:
             raise ModelUnavailable(FallbackReason.TIMEOUT, "no time was left to ask", attempts=0)
         if not self.breaker.allows():
-            raise ModelUnavailable(FallbackReason.BREAKER_OPEN, "asked again later", attempts=0)
-        call = _Call([*self._static, {"role": "user", "content": question}])
+            raise ModelUnavailable(FallbackReason.BREAKER_OPEN, "recent failures; not asked", attempts=0)
+        call = Call([*self._static, {"role": "user", "content": question}], self._parameters)
         try:
-            answer = await self._in_time(self._retrying(call, budget), call, budget)
+            answer = await self._in_time(call, budget)
         except ModelError as wrong:
             wrong.attempts = call.attempts
             self._record(wrong, budget)
@@ -149,9 +121,9 @@ class ModelClassifier:
         self._record(None if budget.left() > 0 else ModelUnavailable(FallbackReason.TIMEOUT), budget)
         return answer
 
-    async def _in_time(self, work: Awaitable[ModelAnswer], call: _Call, budget: Budget) -> ModelAnswer:
+    async def _in_time(self, call: Call, budget: Budget) -> ModelAnswer:
         with anyio.move_on_after(budget.left_late()):
-            return await work
+            return await in_two_tries(self._once, call, budget)
         raise ModelUnavailable(FallbackReason.TIMEOUT, "the deadline passed", attempts=call.attempts)
 
     def _record(self, wrong: ModelError | None, budget: Budget) -> None:
@@ -163,48 +135,7 @@ class ModelClassifier:
         ):
             self.breaker.record(wrong)
 
-    async def _retrying(self, call: _Call, budget: Budget) -> ModelAnswer:
-        """Try, and try once more where that can help and the budget allows."""
-
-        def again(wrong: BaseException) -> bool:
-            pause = _pause(wrong)
-            if pause is None or budget.left() < pause + LEAST_RETRY_S:
-                return False
-            call.pause_s = pause
-            return self._mend(wrong, call)
-
-        def wait(_: RetryCallState) -> float:
-            return call.pause_s
-
-        retrying = AsyncRetrying(
-            stop=stop_after_attempt(MAX_REQUESTS), retry=retry_if_exception(again), wait=wait, sleep=anyio.sleep,
-            reraise=True,
-        )  # fmt: skip
-        answer: ModelAnswer = await retrying(self._once, call)
-        return answer
-
-    def _mend(self, wrong: BaseException, call: _Call) -> bool:
-        """Change the next request so that it may succeed. Says whether there is any use in sending it."""
-        if isinstance(wrong, ParameterRefused):
-            return self._without(wrong.parameter)
-        if isinstance(wrong, PromptTooLong):
-            return _shorten(call, wrong.fits)
-        if isinstance(wrong, ModelAnswerInvalid) and call.completion is not None:
-            call.messages += [
-                {"role": "assistant", "content": call.completion.text[:MAX_ECHO_CHARS]},
-                {"role": "user", "content": f"That answer is invalid: {wrong.detail}. Give the whole answer again, as "
-                                            "one JSON object that follows the schema."},
-            ]  # fmt: skip
-        return True
-
-    def _without(self, parameter: str) -> bool:
-        """Leave a parameter off from now on; the token limit has two names."""
-        value = self._parameters.pop(parameter, None)
-        if parameter == "max_tokens" and value is not None:
-            self._parameters["max_completion_tokens"] = value
-        return value is not None
-
-    async def _once(self, call: _Call) -> ModelAnswer:
+    async def _once(self, call: Call) -> ModelAnswer:
         """Send one request through instructor and take the answer out of its luggage."""
         try:
             answer = await self._create(
@@ -214,7 +145,7 @@ class ModelClassifier:
             raise translate(wrong) from None
         return self._plain(answer, call)
 
-    async def _post(self, *, call: _Call | None = None, **body: Any) -> Completion:
+    async def _post(self, *, call: Call | None = None, **body: Any) -> Completion:
         """Be `create` to instructor: the SDK's public post, and our own reading of the reply."""
         if call is not None:
             call.attempts += 1
@@ -223,13 +154,13 @@ class ModelClassifier:
         content_type = response.headers.get("content-type", "").lower()
         completion = read_completion(response.content, content_type, tools="tools" in body)
         if call is not None:
-            call.completion, call.tokens = completion, _sum(call.tokens, completion.tokens)
+            call.received(completion)
         return completion
 
-    def _plain(self, answer: Answer, call: _Call) -> ModelAnswer:
+    def _plain(self, answer: Answer, call: Call) -> ModelAnswer:
         told = call.completion.model if call.completion and not self._is_local else ""
         return ModelAnswer(
-            said=answer.said(), secondary_issues=answer.other_issues(), model=f"{self._provider}/{told or self.model}",
+            said=answer.said(), secondary_issues=answer.other_issues(), model=told or self.model,
             tokens=call.tokens, attempts=call.attempts, cost_usd=self._cost(call.tokens),
         )  # fmt: skip
 
@@ -283,31 +214,3 @@ def _bare(wrong: ModelError) -> ModelError:
     """Leave the vendor's errors and frames behind: they hold the ticket, and error trackers show them."""
     wrong.__context__ = None
     return wrong.with_traceback(None)
-
-
-def _pause(wrong: BaseException) -> float | None:
-    """Return how long to wait before asking again, in seconds; None: asking again cannot help."""
-    if isinstance(wrong, ModelAnswerInvalid | PromptTooLong | ParameterRefused):
-        return 0.0
-    if not isinstance(wrong, ModelUnavailable) or wrong.reason is FallbackReason.TIMEOUT:
-        return None
-    return random.uniform(0.02, 0.1) if wrong.retry_after_s is None else wrong.retry_after_s  # noqa: S311 - jitter
-
-
-def _shorten(call: _Call, fits: float | None) -> bool:
-    """Cut the ticket's body to what fits, three in ten less to be safe; half of it where the server gives no figure."""
-    ticket = json.loads(call.messages[-1]["content"])
-    total = sum(len(message["content"]) for message in call.messages)
-    body = ticket.get("body", "")
-    surplus = len(body) // 2 if fits is None else int(total * (1 - fits) * 1.3) + 1_000
-    if surplus >= len(body):
-        return False
-    ticket["body"] = body[: len(body) - surplus]
-    call.messages[-1] = {"role": "user", "content": json.dumps(ticket, ensure_ascii=False, separators=(",", ":"))}
-    return True
-
-
-def _sum(one: Tokens, two: Tokens) -> Tokens:
-    return Tokens(
-        prompt=one.prompt + two.prompt, cached=one.cached + two.cached, completion=one.completion + two.completion
-    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from triagedesk.models import Choice, Classification, Reason, Span
+from triagedesk.models import Choice, Classification, Factor, Reason, Span
 from triagedesk.playbook import Dimension, Facts, Playbook, Rule, evidence, holds
 from triagedesk.playbook.conditions import Hit
 from triagedesk.playbook.patterns import PatternSet
@@ -20,6 +20,7 @@ THRESHOLD = 1.0
 """Votes that a label needs when the first label in order wins."""
 
 MAX_REASONS = 3
+MAX_OPENING_CHARS = 120
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class RulesClassifier:
                 labels[name] = self._look_up(name, dimension, reading)
             else:
                 votes = self._votes(name, facts)
-                labels[name] = self._decide(dimension, votes, reading, facts)
+                labels[name] = self._decide(dimension, votes, reading, labels)
                 if name == "issue_type":
                     issues = _others(dimension, votes, labels[name].label)
             facts = replace(facts, labels={**facts.labels, name: labels[name].label})
@@ -69,15 +70,17 @@ class RulesClassifier:
             votes.append(_Vote(rule, rule.says[dimension], rule.weight_for(dimension), hit))
         return votes
 
-    def _decide(self, dimension: Dimension, votes: list[_Vote], reading: Reading, facts: Facts) -> Choice:
+    def _decide(
+        self, dimension: Dimension, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]
+    ) -> Choice:
         sums = dict.fromkeys(dimension.names, 0.0)
         for vote in votes:
             sums[vote.label] += vote.weight
         label = _first(sums) if dimension.decide == "first" else _most(sums)
         if label is None:
-            return Choice(label=dimension.fallback, reasons=(Reason(text=dimension.fallback_reason),))
+            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
         winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: -vote.weight)
-        reasons = [_reason(vote, reading, facts) for vote in winners[:MAX_REASONS]]
+        reasons = [_reason(vote, reading, decided) for vote in winners[:MAX_REASONS]]
         return Choice(label=label, reasons=tuple(dict.fromkeys(reasons)))
 
     @cached_property
@@ -100,7 +103,7 @@ class RulesClassifier:
                 return Choice(label=value, reasons=(Reason(text=f"Named in {field}.", field=field),))
         found = sorted((start, -end, index) for index, start, end in aliases.find(reading.text))
         if not found:
-            return Choice(label=dimension.fallback, reasons=(Reason(text=dimension.fallback_reason),))
+            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
         start, end, index = found[0]
         reason = _quoted("Named in the text.", None, reading, (start, -end))
         return Choice(label=owners[index], reasons=(reason,))
@@ -112,8 +115,8 @@ def _literal(alias: str) -> str:
 
 def _named_fields(reading: Reading, name: str) -> list[tuple[str, str]]:
     ticket = reading.ticket
-    named = [(name, ticket.product)] if name == "product" else []
-    named += [(f"fields.{name}", ticket.fields.get(name))] if isinstance(ticket.fields.get(name), str) else []
+    named: list[tuple[str, object]] = [(name, ticket.product)] if name == "product" else []
+    named.append((f"fields.{name}", ticket.fields.get(name)))
     return [(field, value) for field, value in named if isinstance(value, str)]
 
 
@@ -132,26 +135,40 @@ def _others(dimension: Dimension, votes: list[_Vote], chosen: str) -> tuple[str,
     return tuple(label for label in dimension.names if label in strong and label != chosen)[:3]
 
 
-def _reason(vote: _Vote, reading: Reading, facts: Facts) -> Reason:
+def _reason(vote: _Vote, reading: Reading, decided: Mapping[str, Choice]) -> Reason:
+    rule = vote.rule
     if vote.hit is not None:
-        return _quoted(vote.rule.reason, vote.rule.factor, reading, vote.hit)
-    return Reason(text=vote.rule.reason, factor=vote.rule.factor, field=_metadata_field(vote.rule, facts))
+        return _quoted(rule.reason, rule.factor, reading, vote.hit)
+    field = _metadata_field(rule)
+    if field is None:
+        for dimension in rule.when.labels:  # it follows from another label: it rests on the same words
+            for reason in decided[dimension].reasons:
+                return reason.model_copy(update={"text": rule.reason, "factor": rule.factor})
+    return Reason(text=rule.reason, factor=rule.factor, field=field)
 
 
-def _metadata_field(rule: Rule, facts: Facts) -> str | None:
+def _metadata_field(rule: Rule) -> str | None:
     when = rule.when
     named = ((when.overdue, "due_at"), (when.tier, "customer_tier"), (when.channel, "channel"), (when.region, "region"))
     return next((field for value, field in named if value), None)
 
 
-def _quoted(text: str, factor: str | None, reading: Reading, hit: Hit) -> Reason:
+def _quoted(text: str, factor: Factor | None, reading: Reading, hit: Hit) -> Reason:
     span = reading.locate(*hit)
     if span is None:  # the match spans subject and body: show the part that stands in the body
         span = reading.locate(reading.body_at, hit[1]) or reading.locate(hit[0], len(reading.subject))
     if span is None:
-        return Reason(text=text, factor=factor)  # type: ignore[arg-type]
+        return Reason(text=text, factor=factor)
     quote = reading.quote(span)
-    return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)  # type: ignore[arg-type]
+    return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)
+
+
+def _opening(text: str, reading: Reading) -> Reason:
+    """Give a reason for a label that nothing in the text speaks against; it rests on how the ticket opens."""
+    body = reading.text[reading.body_at :]
+    start = reading.body_at + len(body) - len(body.lstrip())
+    line = body.strip().partition("\n")[0][:MAX_OPENING_CHARS].rstrip()
+    return _quoted(text, None, reading, (start, start + len(line)))
 
 
 def _spans(hits: Mapping[str, tuple[Hit, ...]], reading: Reading) -> dict[str, Span]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from triagedesk.batch import Job, Tally, run_batch
 from triagedesk.batch.output import errors_path
 from triagedesk.cli.classify import NO_MODEL, lacks_model
+from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.progress import Progress
 from triagedesk.cli.terminal import console, inert, warn
@@ -29,7 +30,7 @@ def run(options: Options, source: Path, target: Path, *, concurrency: int | None
 def _run(settings: Settings, job: Job) -> Tally:
     progress = Progress(job.source, sys.stderr, notice=NO_MODEL if lacks_model(settings) else None)
     try:
-        return asyncio.run(_all(settings, job, progress))
+        return run_loop(_all(settings, job, progress))
     except (KeyboardInterrupt, asyncio.CancelledError):
         progress.close()
         warn(f"stopped after {progress.rows} rows; the same command goes on from there")

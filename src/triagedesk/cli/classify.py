@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triagedesk.cli.intake import take
+from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import inert_json, warn
 from triagedesk.desk import open_desk
@@ -27,7 +27,7 @@ def run(options: Options, *, text: str | None, file: Path | None, metadata: Mapp
     """Print the suggestion for one ticket. Raises TicketError and ConfigError."""
     settings = options.settings()
     ticket = take(text, file, metadata)
-    suggestion, playbook = asyncio.run(_suggest(settings, ticket))
+    suggestion, playbook = run_loop(_suggest(settings, ticket))
     if lacks_model(settings):
         warn(NO_MODEL)
     if as_json:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from triagedesk.cli.card import QUOTE_STYLE, label_text
 from triagedesk.cli.intake import json_object
+from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import console, excerpt, inert
 from triagedesk.desk import open_desk
@@ -33,7 +34,7 @@ def run(options: Options) -> int:
     """Print the table and what to try next. Raises ConfigError, and TicketError for a playbook of other channels."""
     flagged = options.model is not None or options.base_url is not None
     settings = options.settings() if flagged else options.settings().model_copy(update={"model": "rules"})
-    answers, playbook = asyncio.run(_all(settings))
+    answers, playbook = run_loop(_all(settings))
     out = console(sys.stdout)
     out.print(_table(answers, playbook))
     out.print(_closing(answers))

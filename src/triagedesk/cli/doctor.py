@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import say
 from triagedesk.errors import ConfigError, FallbackReason, ModelError
@@ -123,7 +123,7 @@ def model(settings: Settings) -> Finding:
         return Finding("–", "model", f"none: rules answer. To add one: {WHAT_TO_DO[FallbackReason.NO_MODEL]}")
     at = f"{chosen} at {settings.base_url}" if settings.base_url else chosen
     try:
-        asyncio.run(_probe(settings))
+        run_loop(_probe(settings))
     except ModelError as wrong:
         return Finding("✗", "model", f"{at}: {wrong.reason.value}: {WHAT_TO_DO[wrong.reason]}")
     except ConfigError as wrong:

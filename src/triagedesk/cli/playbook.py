@@ -32,7 +32,7 @@ def check(file: Path | None) -> int:
     findings = findings_of(playbook)
     for finding in findings:
         where = f"{playbook.where}:{finding.line}" if finding.line else playbook.where
-        say(f"{where}: {finding.severity}: {finding.kind}: {finding.message}")
+        say(f"{where}: {finding.severity}: {finding.kind}: {finding.rule}: {finding.message}")
     errors = sum(finding.severity == "error" for finding in findings)
     say(f"{playbook.identity}: {_count(playbook)}; {errors} errors, {len(findings) - errors} warnings")
     return 1 if errors else 0

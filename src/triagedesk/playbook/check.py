@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from triagedesk.playbook.document import Condition, Dimension, Document, Rule
 from triagedesk.playbook.implication import contradicts_itself, implies, needs_one_of, patterns_of, rule_implies
-from triagedesk.playbook.load import Playbook, conditions_of
+from triagedesk.playbook.load import Playbook
+from triagedesk.playbook.names import conditions_of
 from triagedesk.playbook.patterns import fold
 
 VOTE_THAT_WINS = 1.0

@@ -9,8 +9,9 @@ from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
 from triagedesk.playbook.document import Document, PatternsByLanguage
 from triagedesk.playbook.patterns import FoldedText, PatternRefused, PatternSet
+from triagedesk.playbook.tongues import languages_in
 
-_UNLESS, _BEFORE, _AFTER, _ASIDE = "unless", "before", "after", "aside"
+_MATCH, _UNLESS, _BEFORE, _AFTER, _ASIDE = "match", "unless", "before", "after", "aside"
 
 
 def inline_signal(rule_id: str) -> str:
@@ -18,77 +19,96 @@ def inline_signal(rule_id: str) -> str:
     return f"rule:{rule_id}"
 
 
+Owner = tuple[str, str]
+"""Role ("match" or a guard) and signal of a pattern."""
+
+
+class _Tongue:
+    """The patterns of one language, compiled when a text first needs them."""
+
+    def __init__(self) -> None:
+        self.owners: list[Owner] = []
+        self.patterns: list[str] = []
+
+    def take(self, role: str, signal: str, patterns: tuple[str, ...]) -> None:
+        self.owners += [(role, signal)] * len(patterns)
+        self.patterns += patterns
+
+    @cached_property
+    def compiled(self) -> PatternSet:
+        """Compile. Raises PlaybookError whose `where` is the pattern refused."""
+        try:
+            return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self.patterns])
+        except PatternRefused as wrong:
+            pattern = self.patterns[wrong.index]
+            role, signal = self.owners[wrong.index]
+            owner = f"signal {signal}" if signal else f"negation.{role}"
+            raise PlaybookError(f"{owner}: pattern {pattern[:80]!r}: {wrong.why}", where=pattern) from None
+
+
 class SignalFinder:
-    """All patterns of a playbook in one set."""
+    """All signals of a playbook. A text is searched in every language whose common words it holds."""
 
     def __init__(self, document: Document) -> None:
-        self._owners: list[tuple[str, str]] = []  # (role, signal) of each pattern
-        self._patterns: list[str] = []
+        self._tongues: dict[str, _Tongue] = {}
         self._negatable: set[str] = set()
         for name, signal in document.signals.items():
-            self._take("match", name, signal.patterns)
-            self._take(_UNLESS, name, signal.unless)
-            if signal.negatable:
-                self._negatable.add(name)
+            self._add(name, signal.patterns, signal.unless, negatable=signal.negatable)
         for rule in document.rules:
             if rule.match:
-                name = inline_signal(rule.id)
-                self._take("match", name, rule.match)
-                self._take(_UNLESS, name, rule.unless)
-                self._negatable.add(name)
+                self._add(inline_signal(rule.id), rule.match, rule.unless, negatable=True)
         self._take(_BEFORE, "", document.negation.before)
         self._take(_AFTER, "", document.negation.after)
         self._take(_ASIDE, "", document.negation.asides)
 
-    def _take(self, role: str, signal: str, patterns: PatternsByLanguage) -> None:
-        for listed in patterns.values():
-            for pattern in listed:
-                self._patterns.append(pattern)
-                self._owners.append((role, signal))
+    def _add(self, name: str, patterns: PatternsByLanguage, unless: PatternsByLanguage, *, negatable: bool) -> None:
+        self._take(_MATCH, name, patterns)
+        self._take(_UNLESS, name, unless)
+        if negatable:
+            self._negatable.add(name)
 
-    @cached_property
-    def _set(self) -> PatternSet:
-        try:
-            return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self._patterns])
-        except PatternRefused as wrong:
-            pattern = self._patterns[wrong.index]
-            role, signal = self._owners[wrong.index]
-            owner = f"signal {signal}" if signal else f"negation.{role}"
-            raise PlaybookError(f"{owner}: pattern {pattern[:80]!r}: {wrong.why}", where=pattern) from None
+    def _take(self, role: str, signal: str, patterns: PatternsByLanguage) -> None:
+        for language, listed in patterns.items():
+            self._tongues.setdefault(language, _Tongue()).take(role, signal, listed)
 
     def compile(self) -> None:
-        """Compile now. Raises PlaybookError whose `where` is the pattern refused."""
-        _ = self._set
+        """Compile every language now. Raises PlaybookError whose `where` is the pattern refused."""
+        for tongue in self._tongues.values():
+            _ = tongue.compiled
 
     def pattern_hits(self, text: str) -> Iterator[tuple[str, str, str, Hit]]:
         """Yield (role, signal, pattern, hit) for every match, before guards; for `playbook check` and debugging."""
-        for index, start, end in self._set.find(text):
-            role, signal = self._owners[index]
-            yield role, signal, self._patterns[index], (start, end)
+        for tongue in self._tongues.values():
+            for index, start, end in tongue.compiled.find(text):
+                role, signal = tongue.owners[index]
+                yield role, signal, tongue.patterns[index], (start, end)
 
     def find(self, text: str) -> Mapping[str, tuple[Hit, ...]]:
         """Return the places of each signal found, in order of appearance."""
         folded = FoldedText(text)
-        matches: dict[str, list[Hit]] = {}
-        guards: dict[tuple[str, str], list[Hit]] = {}
-        for index, start, end in self._set.find_folded(folded):
-            role, signal = self._owners[index]
-            if role == "match":
-                matches.setdefault(signal, []).append((start, end))
-            else:
-                guards.setdefault((role, signal), []).append((start, end))
-        asides = guards.get((_ASIDE, ""), [])
-        before = {end for _, end in guards.get((_BEFORE, ""), [])}
-        after = {start for start, _ in guards.get((_AFTER, ""), [])}
-        found = {}
-        for signal, hits in matches.items():
-            excepted = guards.get((_UNLESS, signal), []) + asides
-            kept = [hit for hit in hits if not any(_overlap(hit, other) for other in excepted)]
+        found: dict[Owner, list[Hit]] = {}
+        for language in languages_in(folded.folded, self._tongues):
+            tongue = self._tongues[language]
+            for index, start, end in tongue.compiled.find_folded(folded):
+                found.setdefault(tongue.owners[index], []).append((start, end))
+        return self._kept(found, folded.folded)
+
+    def _kept(self, found: Mapping[Owner, list[Hit]], folded: str) -> dict[str, tuple[Hit, ...]]:
+        """Drop what an exception, an aside or a negation undoes."""
+        asides = found.get((_ASIDE, ""), [])
+        before = {end for _, end in found.get((_BEFORE, ""), [])}
+        after = {start for start, _ in found.get((_AFTER, ""), [])}
+        kept = {}
+        for (role, signal), hits in found.items():
+            if role != _MATCH:
+                continue
+            undone = found.get((_UNLESS, signal), []) + asides
+            left = [hit for hit in hits if not any(_overlap(hit, other) for other in undone)]
             if signal in self._negatable and (before or after):
-                kept = [hit for hit in kept if not _negated(hit, folded.folded, before, after)]
-            if kept:
-                found[signal] = tuple(sorted(set(kept)))
-        return found
+                left = [hit for hit in left if not _negated(hit, folded, before, after)]
+            if left:
+                kept[signal] = tuple(sorted(set(left)))
+        return kept
 
 
 def _overlap(one: Hit, other: Hit) -> bool:

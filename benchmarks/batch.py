@@ -1,0 +1,72 @@
+"""Batch by rules alone, JSONL to JSONL: CPU per row beside the work that cannot be left out, and peak memory.
+
+    python benchmarks/batch.py [ROWS]
+
+The floor is reading JSON, finding the rules' signals, and writing the same answer as JSON, with pydantic-core, without
+the ticket's and the suggestion's validation, tidying, policy, provenance, resume and summary. Default: 5,000 rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pydantic_core import from_json, to_json
+
+from triagedesk.batch import Job, run_batch
+from triagedesk.desk import open_desk
+from triagedesk.playbook import load_playbook
+from triagedesk.settings import Settings
+
+SAMPLES = Path(__file__).parents[1] / "src" / "triagedesk" / "samples" / "tickets.jsonl"
+
+
+def floor(source: Path) -> float:
+    """Return CPU µs per row of reading, matching and writing."""
+    finder = load_playbook().finder
+    finder.find("warm up")
+    out, rows = io.FileIO("/dev/null", "w"), 0
+    began = time.process_time()
+    with source.open("rb") as stream:
+        for rows, line in enumerate(stream, 1):
+            data = from_json(line)
+            hits = finder.find(f"{data['subject']}\n\n{data['body']}")
+            out.write(to_json({"ticket_id": data["id"], "hits": list(hits)}) + b"\n")
+    return (time.process_time() - began) / rows * 1e6
+
+
+async def ours(source: Path, target: Path) -> float:
+    """Return CPU µs per row of the batch."""
+    async with open_desk(Settings(model="rules")) as desk:
+        warm = source.with_name("warm.jsonl")
+        warm.write_bytes(SAMPLES.read_bytes())
+        await run_batch(desk, Job(warm, warm.with_name("warm.out.jsonl")))
+        began = time.process_time()
+        tally = await run_batch(desk, Job(source, target))
+        return (time.process_time() - began) / tally.rows * 1e6
+
+
+def main() -> None:
+    """Print both, their ratio and the growth of the resident set."""
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 5000
+    samples = SAMPLES.read_bytes().splitlines()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "in.jsonl")
+        with source.open("wb") as stream:
+            for number in range(rows):
+                stream.write(samples[number % len(samples)].replace(b'"demo-', b'"%d-' % number) + b"\n")
+        least = floor(source)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        cost = asyncio.run(ours(source, Path(folder, "out.jsonl")))
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{rows} rows: batch {cost:.0f} us CPU/row ({1e6 / cost:,.0f} rows/s), floor {least:.0f} us, x {cost / least:.2f}")
+    print(f"peak memory {before:.0f} -> {after:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
