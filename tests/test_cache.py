@@ -201,7 +201,8 @@ def plant(settings: Settings, statement: str, values: tuple[object, ...]) -> Non
     connection.close()
 
 
-ROW = "INSERT INTO Cache (key, raw, store_time, expire_time, access_time, mode, filename, value) VALUES (?, ?, 0, ?, 0, ?, ?, ?)"
+ROW = """INSERT INTO Cache (key, raw, store_time, expire_time, access_time, mode, filename, value)
+VALUES (?, ?, 0, ?, 0, ?, ?, ?)"""
 
 
 def test_a_planted_pickle_is_never_run(settings: Settings, tmp_path: Path) -> None:
@@ -499,6 +500,9 @@ def test_a_full_queue_refuses_and_does_not_wait(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_importing_the_settings_does_not_import_the_disk_cache() -> None:
-    code = "import sys, triagedesk.settings, triagedesk.tidy, triagedesk.privacy; print('diskcache' in sys.modules, 'phonenumbers' in sys.modules)"
+    code = (
+        "import sys, triagedesk.settings, triagedesk.tidy, triagedesk.privacy;"
+        "print('diskcache' in sys.modules, 'phonenumbers' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.split() == ["False", "False"]

@@ -61,7 +61,9 @@ def test_the_samples_cover_what_a_desk_meets() -> None:
     assert len(tickets) >= 14
     assert {ticket.channel for ticket in tickets} == set(document.channels)
     assert {ticket.customer_tier for ticket in tickets} == set(document.tiers)
-    assert [ticket.id for ticket in tickets if ticket.due_at and ticket.created_at and ticket.due_at < ticket.created_at]
+    assert [
+        ticket.id for ticket in tickets if ticket.due_at and ticket.created_at and ticket.due_at < ticket.created_at
+    ]
     assert len({ticket.id for ticket in tickets}) == len(tickets)
 
 
@@ -102,7 +104,9 @@ EXPECTED = {
 def test_the_rules_get_the_plain_samples_right(capsys: pytest.CaptureFixture[str]) -> None:
     source = DEFAULT.parents[1] / "samples" / "tickets.jsonl"
     assert main(["batch", str(source), "out.jsonl", "--model", "rules"]) == 0
-    answers = {answer["ticket_id"]: answer["labels"] for answer in map(json.loads, Path("out.jsonl").read_text().splitlines())}
+    answers = {
+        answer["ticket_id"]: answer["labels"] for answer in map(json.loads, Path("out.jsonl").read_text().splitlines())
+    }
     names = ("urgency", "issue_type", "escalation")
     found = {key: tuple(answers[key][name]["label"] for name in names) for key in EXPECTED}
     assert found == EXPECTED

@@ -175,11 +175,14 @@ def test_a_long_text_after_dashes_is_no_signature() -> None:
 @pytest.mark.parametrize(
     "notice",
     [
-        pytest.param("This e-mail and any attachment are confidential and intended solely for the addressee. If you have received it "
+        pytest.param("This e-mail and any attachment are confidential and intended solely for the addressee. "
+                     "If you have received it "
                      "in error, please delete it and notify the sender.", id="english"),
-        pytest.param("Diese E-Mail enthält vertrauliche Informationen und ist nur für den Empfänger bestimmt. Sollten Sie sie irrtümlich "
+        pytest.param("Diese E-Mail enthält vertrauliche Informationen und ist nur für den Empfänger bestimmt. "
+                     "Sollten Sie sie irrtümlich "
                      "erhalten haben, vernichten Sie diese bitte.", id="german"),
-        pytest.param("Ce message est confidentiel et réservé à son destinataire. Si vous l'avez reçu par erreur, merci de le supprimer et "
+        pytest.param("Ce message est confidentiel et réservé à son destinataire. Si vous l'avez reçu par erreur, "
+                     "merci de le supprimer et "
                      "d'avertir son auteur au plus vite.", id="french"),
     ],
 )  # fmt: skip
@@ -188,7 +191,8 @@ def test_confidentiality_notices_are_dropped(notice: str) -> None:
 
 
 def test_a_customer_who_reports_a_leaked_mail_is_not_taken_for_a_notice() -> None:
-    text = ("Hello.\n\nYesterday I received in error a confidential statement intended for another recipient, with his address and "
+    text = ("Hello.\n\nYesterday I received in error a confidential statement intended for another recipient, with his "
+            "address and "
             "card. Shall I delete it? I am worried that my own data go elsewhere too.")  # fmt: skip
     assert tidied(text).body == text
 

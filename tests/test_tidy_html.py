@@ -71,9 +71,8 @@ def test_an_answer_below_quoted_html_stays() -> None:
 
 
 def test_a_message_that_gmail_forwards_stays() -> None:
-    reading = tidied(
-        '<p>Please take it</p><div class="gmail_quote">---------- Forwarded message ---------<br>From: x<br><br>Smoke</div>'
-    )
+    forwarded = "---------- Forwarded message ---------<br>From: x<br><br>Smoke"
+    reading = tidied(f'<p>Please take it</p><div class="gmail_quote">{forwarded}</div>')
     assert reading.body.endswith("Smoke")
 
 

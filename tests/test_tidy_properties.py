@@ -9,7 +9,10 @@ from triagedesk.models import Ticket
 from triagedesk.reading import Reading
 from triagedesk.tidy import read
 
-INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u202a\u202e\u2066\u2069\u061c\u180e\ufe0f\U000e0041\U000e0001\x00\x08\x1b\u034f\u3164"
+INVISIBLE = (
+    "\u200b\u200c\u200d\u2060\ufeff\u00ad\u202a\u202e\u2066\u2069\u061c\u180e"
+    "\ufe0f\U000e0041\U000e0001\x00\x08\x1b\u034f\u3164"
+)
 
 pieces = st.sampled_from([
     "On Mon, Oct 5, 2026 at 9:12 AM S <a@b.example> wrote:\n", "> quoted\n", "-- \n", "Sent from my iPhone\n",

@@ -115,7 +115,7 @@ class Desk:
     @property
     def model(self) -> str | None:
         """The model that is asked, as provider/name, or None where rules answer."""
-        return self.settings.chosen_model if self._asking else None
+        return f"{self._provider}/{self._asking.model.model}" if self._asking else None
 
     @property
     def _provider(self) -> str:
@@ -218,4 +218,4 @@ async def _local_server(settings: Settings, stack: AsyncExitStack) -> tuple[str 
 
     server = await anyio.to_thread.run_sync(start_local, Path(path), settings)
     stack.callback(server.close)
-    return server.base_url, f"local:{Path(path).name}"
+    return server.base_url, server.place

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _ended(argv)
     # What a start makes lives to the end: looking through it again and again is a fifth of a short command's time.
     gc.set_threshold(50_000, 20, 20)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # or it reads every installed package's metadata
     try:
         return _ended(sys.argv[1:])
     finally:
