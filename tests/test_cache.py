@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from triagedesk.answer_memory import AnswerMemory, WriteQueue
 from triagedesk.cache import DATABASE, FOLDER, MAX_VALUE_CHARS, AnswerCache, CacheKey, TextDisk, cache_key, open_cache
+from triagedesk.cache.memory import AnswerMemory, WriteQueue
 from triagedesk.settings import Settings
 
 
@@ -366,7 +366,7 @@ def test_without_a_usable_folder_nothing_is_kept_and_the_problem_is_named(
 def test_a_locked_database_is_a_counted_miss_and_drops_the_write(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("triagedesk.cache.WRITE_TRIES", 2)
+    monkeypatch.setattr("triagedesk.cache.answers.WRITE_TRIES", 2)
     filled(settings)
     with closing(settings) as cache:
         locker = sqlite3.connect(database(settings), isolation_level=None)
@@ -482,7 +482,7 @@ def test_memory_forgets_a_value_past_its_time() -> None:
 
 
 def test_a_full_queue_refuses_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("triagedesk.answer_memory.MAX_WAITING", 3)
+    monkeypatch.setattr("triagedesk.cache.memory.MAX_WAITING", 3)
     gate, written = threading.Event(), []
 
     def write(batch: list[tuple[str, str]]) -> None:

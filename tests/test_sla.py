@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.document import Calendar
-from triagedesk.sla import EARLIEST, LATEST, MAX_MINUTES, Clock, ClockName, holidays_of
+from triagedesk.policy.sla import EARLIEST, LATEST, MAX_MINUTES, Clock, ClockName, holidays_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 KINDS: tuple[ClockName, ...] = ("always", "working_days", "business_hours", "off_peak")

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from triagedesk.language import detect, primary
 from triagedesk.models import Ticket
 from triagedesk.tidy import read
+from triagedesk.tidy.language import detect, primary
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt")
 

@@ -186,6 +186,7 @@ async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Askin
     from triagedesk.asking import Asking
     from triagedesk.cache import CacheKey, open_cache
     from triagedesk.classifiers.llm import ModelClassifier
+    from triagedesk.privacy import warm_up
     from triagedesk.prompts import load_prompt
 
     prompt = load_prompt(settings.prompt)
@@ -196,11 +197,13 @@ async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Askin
         cache = open_cache(settings) if settings.cache else None
         if cache is not None:
             stack.callback(cache.close)
+        await anyio.to_thread.run_sync(warm_up)
         await model.warm_up()
         tasks = await stack.enter_async_context(anyio.create_task_group())
         stack.callback(tasks.cancel_scope.cancel)
+        key = CacheKey((model.identity, _privacy_identity(settings)), secret=cache.secret if cache else b"")
         yield Asking(
-            model, tasks, cache=cache, key=CacheKey((model.identity, _privacy_identity(settings))),
+            model, tasks, cache=cache, key=key,
             max_concurrency=settings.max_concurrency, max_late=settings.max_late_answers,
         )  # fmt: skip
 

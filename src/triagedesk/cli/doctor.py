@@ -107,7 +107,7 @@ def cache(settings: Settings) -> Finding:
 
 def language(settings: Settings) -> Finding:
     """Detect the language of one sentence of ours."""
-    from triagedesk.language import detect
+    from triagedesk.tidy.language import detect
 
     languages = load_playbook(settings.playbook).document.languages
     found = detect("The parcel that I ordered last week has still not arrived.", languages)

@@ -11,8 +11,8 @@ from functools import partial
 
 import re2
 
-from triagedesk import personal_words as words
-from triagedesk.personal_data import Found, Searched, any_of, compiled, free, stdnum
+from triagedesk.privacy import words
+from triagedesk.privacy.data import Found, Searched, any_of, compiled, free, stdnum
 
 # --- national identity numbers -----------------------------------------------------------------------------------
 

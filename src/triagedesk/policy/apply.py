@@ -12,11 +12,11 @@ from datetime import datetime
 from functools import lru_cache
 
 from triagedesk.models import Choice, Classification, Frozen, Indicators, Reason, Response, Span, Step, Ticket
-from triagedesk.plan import Change, Planner, Situation, primary
 from triagedesk.playbook import Condition, Document, Playbook, is_overdue
 from triagedesk.playbook.conditions import Hit
-from triagedesk.routing import Router
-from triagedesk.sla import Agreement
+from triagedesk.policy.plan import Change, Planner, Situation, primary
+from triagedesk.policy.routing import Router
+from triagedesk.policy.sla import Agreement
 
 REMEMBERED_PLANS = 4096
 BODY_AT = 10_000_000

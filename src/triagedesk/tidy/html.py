@@ -11,7 +11,7 @@ import html
 from array import array
 from collections import Counter
 
-from triagedesk.tidy_text import VISIBLE, Ranges, Traced
+from triagedesk.tidy.traced import VISIBLE, Ranges, Traced
 
 MAX_TAG_CHARS = 4_000
 """A longer tag is taken for text."""

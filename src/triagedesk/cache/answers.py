@@ -21,8 +21,8 @@ from typing import Any
 import diskcache  # noqa: TID251 (this is the file that touches the disk cache)
 from diskcache.core import DEFAULT_SETTINGS, METADATA, MODE_PICKLE, MODE_RAW  # noqa: TID251
 
-from triagedesk.answer_memory import AnswerMemory, WriteQueue
-from triagedesk.cache_folder import make_private_file, make_private_folder, move_aside, probe, shared_secret
+from triagedesk.cache.folder import make_private_file, make_private_folder, move_aside, probe, shared_secret
+from triagedesk.cache.memory import AnswerMemory, WriteQueue
 from triagedesk.settings import Settings
 
 MAX_VALUE_CHARS = 262_144

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re2
 
-from triagedesk import tidy_words as words
-from triagedesk.tidy_text import Ranges
+from triagedesk.tidy import words
+from triagedesk.tidy.traced import Ranges
 
 _STAMP = r"(?:[\[(]?\d{1,2}:\d{2}(?::\d{2})?[\])]?[ \t]*-?[ \t]*)?"
 _SPEAKER = "|".join(sorted(words.AGENT + words.CUSTOMER, key=len, reverse=True))

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 import re2
 
-from triagedesk import personal_words as words
+from triagedesk.privacy import words
 
 MAX_CHECKS = 400
 """Candidates checked by a library in one text; further ones are redacted on their shape."""

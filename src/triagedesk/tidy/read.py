@@ -7,13 +7,13 @@ are shown as the customer wrote them. The time is linear in the text, of which 3
 
 from __future__ import annotations
 
-from triagedesk import language
 from triagedesk.models import Ticket
 from triagedesk.reading import Reading
-from triagedesk.tidy_html import looks_like_html, strip_html
-from triagedesk.tidy_mail import newest_message
-from triagedesk.tidy_text import PLAIN, VISIBLE, Ranges, Traced
-from triagedesk.tidy_voice import customer_turns
+from triagedesk.tidy import language
+from triagedesk.tidy.html import looks_like_html, strip_html
+from triagedesk.tidy.mail import newest_message
+from triagedesk.tidy.traced import PLAIN, VISIBLE, Ranges, Traced
+from triagedesk.tidy.voice import customer_turns
 
 READ_CHARS = 32_000
 """A body is read up to here."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import re2
 
-from triagedesk import tidy_words as words
-from triagedesk.tidy_text import Ranges
+from triagedesk.tidy import words
+from triagedesk.tidy.traced import Ranges
 
 MAX_SIGNATURE_LINES, MAX_SIGNATURE_CHARS = 12, 900
 """What follows "-- " is a signature up to this size; beyond it, it is text."""

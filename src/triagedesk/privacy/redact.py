@@ -11,8 +11,7 @@ from itertools import chain
 
 import re2
 
-from triagedesk import personal_data as data
-from triagedesk import personal_numbers as numbers
+from triagedesk.privacy import data, numbers
 
 KINDS = ("EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "KEY", "PASSWORD")
 """What a placeholder may be called."""
