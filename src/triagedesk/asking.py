@@ -6,6 +6,8 @@ the flight running, within bounds, to fill the cache; who goes away for another 
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -43,6 +45,20 @@ class _Flight:
     waiting: int = 0
     holds_slot: bool = False
     late: bool = False
+
+
+@asynccontextmanager
+async def flight_deck() -> AsyncIterator[TaskGroup]:
+    """Open a task group for flights: they end with the block, and what the block raises comes out as it is."""
+    raised: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        except Exception as wrong:  # noqa: BLE001 - raised again below, outside of the group that would wrap it
+            raised = wrong
+        tasks.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
 
 
 class Asking:

@@ -183,7 +183,7 @@ async def open_desk(settings: Settings | None = None, *, now: Now | None = None)
 @asynccontextmanager
 async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Asking]:
     """Open what a model needs. Its imports cost a second and tens of megabytes: only here, only then."""
-    from triagedesk.asking import Asking
+    from triagedesk.asking import Asking, flight_deck
     from triagedesk.cache import CacheKey, open_cache
     from triagedesk.classifiers.llm import ModelClassifier
     from triagedesk.privacy import warm_up
@@ -199,8 +199,7 @@ async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Askin
             stack.callback(cache.close)
         await anyio.to_thread.run_sync(warm_up)
         await model.warm_up()
-        tasks = await stack.enter_async_context(anyio.create_task_group())
-        stack.callback(tasks.cancel_scope.cancel)
+        tasks = await stack.enter_async_context(flight_deck())
         key = CacheKey((model.identity, _privacy_identity(settings)), secret=cache.secret if cache else b"")
         yield Asking(
             model, tasks, cache=cache, key=key,

@@ -43,7 +43,7 @@ class _Claim:
 
 def check(playbook: Playbook) -> list[Finding]:
     """Return every finding in the order of the file. An empty list promises nothing: only what is provable is told."""
-    document = playbook.document
+    document = playbook.whole
     checks: tuple[Callable[[Document], Iterator[_Claim]], ...] = (
         _dead_patterns, _dead_conditions, _dead_votes, _dead_floors, _dead_overrides, _dead_holidays,
         _shadowed_rules, _shadowed_floors, _shadowed_queues, _conflicting_rules, _conflicting_patterns, _unused_signals,

@@ -73,10 +73,11 @@ class Signal(Frozen):
     """Something a text can say: RE2 patterns by language ("*" for all), and where a match does not count.
 
     A match counts only as whole words, unless a pattern of `unless` overlaps it or, when `negatable`, a negation
-    stands right before (or after) it. All languages are always searched.
+    stands right before (or after) it. Patterns of the playbook's lexicon come on top of those given here.
     """
 
-    patterns: PatternsByLanguage = Field(min_length=1)
+    description: str = ""
+    patterns: PatternsByLanguage = Field(default_factory=dict)
     unless: PatternsByLanguage = Field(default_factory=dict)
     negatable: bool = True
 
@@ -292,6 +293,7 @@ class Document(Frozen):
     triage_cost: dict[str, dict[str, float]] = Field(default_factory=dict)
     customer_notes: dict[str, dict[str, str]] = Field(default_factory=dict)
     negation: Negation = Negation()
+    lexicon: Literal["default"] | None = Field(default=None, description="the patterns that ship, by language")
     signals: dict[str, Signal] = Field(default_factory=dict)
     injection_signals: Names = ()
     rules: tuple[Rule, ...] = ()

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from triagedesk.errors import PlaybookError, TicketError
 from triagedesk.models import Ticket
 from triagedesk.playbook.document import Dimension, Document
+from triagedesk.playbook.lexicon import digest, written_out
 from triagedesk.playbook.names import unknown_names
 from triagedesk.playbook.signals import SignalFinder
 
@@ -23,19 +24,24 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Playbook:
-    """A checked playbook, ready to use. `identity` is name@hash12; the hash covers the file's bytes."""
+    """A checked playbook, ready to use. `identity` is name@hash12; the hash covers the file's bytes and its lexicon's."""
 
     def __init__(self, document: Document, source: bytes, where: str) -> None:
         self.document = document
         self.where = where
         self._source = source
-        self.hash = hashlib.sha256(source).hexdigest()
+        self.hash = hashlib.sha256(source + (digest() if document.lexicon else b"")).hexdigest()
         self.identity = f"{document.playbook}@{self.hash[:12]}"
 
     @property
     def dimensions(self) -> dict[str, Dimension]:
         """The dimensions by name."""
         return self.document.dimensions
+
+    @cached_property
+    def whole(self) -> Document:
+        """The document with its lexicon written out: for checks, not for work."""
+        return written_out(self.document)
 
     @cached_property
     def finder(self) -> SignalFinder:

@@ -60,6 +60,9 @@ def _dimension_problems(document: Document) -> Iterator[Problem]:
 
 
 def _rule_problems(document: Document) -> Iterator[Problem]:
+    for name, signal in document.signals.items():
+        if not signal.patterns and document.lexicon is None:
+            yield ("signals", name), f"signal {name} has no patterns, and the playbook no lexicon"
     seen: set[str] = set()
     for index, rule in enumerate(document.rules):
         if rule.id in seen:

@@ -14,7 +14,7 @@ from itertools import accumulate
 
 import re2
 
-MAX_PATTERN_CHARS = 2_000
+MAX_PATTERN_CHARS = 6_000
 """A longer pattern is refused: nested groups of this size cost RE2 tens of milliseconds and megabytes."""
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
 from triagedesk.playbook.document import Document, PatternsByLanguage
+from triagedesk.playbook.lexicon import Page, languages, page
 from triagedesk.playbook.patterns import FoldedText, PatternRefused, PatternSet
 from triagedesk.playbook.tongues import languages_in
 
@@ -29,6 +30,9 @@ class _Tongue:
     def __init__(self) -> None:
         self.owners: list[Owner] = []
         self.patterns: list[str] = []
+        self.page: str | None = None
+        """The language whose page of the lexicon belongs here too, until it is read."""
+        self.known: frozenset[str] = frozenset()
 
     def take(self, role: str, signal: str, patterns: tuple[str, ...]) -> None:
         self.owners += [(role, signal)] * len(patterns)
@@ -36,7 +40,9 @@ class _Tongue:
 
     @cached_property
     def compiled(self) -> PatternSet:
-        """Compile. Raises PlaybookError whose `where` is the pattern refused."""
+        """Read the lexicon's page and compile. Raises PlaybookError whose `where` is the pattern refused."""
+        if self.page is not None:
+            self._read(page(self.page))
         try:
             return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self.patterns])
         except PatternRefused as wrong:
@@ -44,6 +50,16 @@ class _Tongue:
             role, signal = self.owners[wrong.index]
             owner = f"signal {signal}" if signal else f"negation.{role}"
             raise PlaybookError(f"{owner}: pattern {pattern[:80]!r}: {wrong.why}", where=pattern) from None
+
+
+    def _read(self, shipped: Page) -> None:
+        for name, entry in shipped.signals.items():
+            if name in self.known:
+                self.take(_MATCH, name, entry.patterns)
+                self.take(_UNLESS, name, entry.unless)
+        self.take(_BEFORE, "", shipped.before)
+        self.take(_AFTER, "", shipped.after)
+        self.take(_ASIDE, "", shipped.asides)
 
 
 class SignalFinder:
@@ -60,6 +76,9 @@ class SignalFinder:
         self._take(_BEFORE, "", document.negation.before)
         self._take(_AFTER, "", document.negation.after)
         self._take(_ASIDE, "", document.negation.asides)
+        for language in languages() if document.lexicon else ():
+            tongue = self._tongues.setdefault(language, _Tongue())
+            tongue.page, tongue.known = language, frozenset(document.signals)
 
     def _add(self, name: str, patterns: PatternsByLanguage, unless: PatternsByLanguage, *, negatable: bool) -> None:
         self._take(_MATCH, name, patterns)

@@ -1,0 +1,108 @@
+"""What the tests of the whole journey share: tickets, a desk by rules, and a model that says what it is told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import anyio
+import httpx
+import respx
+
+from misbehaving import completion
+from test_llm_wire import HTTPCore2Mocker
+from triagedesk.desk import Desk
+from triagedesk.models import Suggestion, Ticket
+from triagedesk.playbook import Playbook, load_playbook
+from triagedesk.settings import Settings
+
+BASE_URL = "http://model.test/v1"
+MONDAY = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+"""A working day, in working hours, in every calendar of the default playbook."""
+
+LANGUAGES = ("en", "de", "fr", "es", "it", "pt")
+RANK = ("low", "medium", "high", "critical")
+"""The urgencies of LABELS.md, the least first."""
+
+assert HTTPCore2Mocker.name == "httpcore2"  # importing it registers it with respx
+
+
+@cache
+def default_playbook() -> Playbook:
+    """Load the playbook that ships, once."""
+    return load_playbook()
+
+
+def ticket(body: str, **given: Any) -> Ticket:
+    """Build a ticket as a caller would."""
+    return Ticket.parse({"id": "T-1", "body": body, "created_at": MONDAY, **given})
+
+
+def by_rules(body: str, *, now: datetime = MONDAY, playbook: Playbook | None = None, **given: Any) -> Suggestion:
+    """Suggest by rules alone."""
+    desk = Desk(Settings(model="rules"), playbook or default_playbook(), now=lambda: now)
+    return anyio.run(desk.suggest, ticket(body, **given))
+
+
+def label(suggestion: Suggestion, dimension: str = "urgency") -> str:
+    """Return a label."""
+    return suggestion.labels[dimension].label
+
+
+def rank(suggestion: Suggestion) -> int:
+    """Return how urgent, 0 to 3."""
+    return RANK.index(label(suggestion))
+
+
+def answer(
+    urgency: str = "low", issue_type: str = "general", escalation: str = "none", *, quote: str = "", confidence: float = 0.9
+) -> dict[str, Any]:
+    """Write a model's answer in the schema of the default playbook."""
+    labels = {"urgency": urgency, "issue_type": issue_type, "escalation": escalation}
+    made: dict[str, Any] = {
+        name: {"quote": quote, "reason": "Said so.", "label": said, "confidence": confidence}
+        for name, said in labels.items()
+    }
+    made["urgency"]["factor"] = "impact"
+    return {**made, "secondary_issues": []}
+
+
+Says = Callable[[dict[str, Any]], object]
+"""From the ticket as the model sees it (subject, body) to the content of its reply, or a reply."""
+
+
+class FakeModel:
+    """An OpenAI-compatible server on the wire. `says` may be changed at any time; `sent` keeps each request's bytes."""
+
+    def __init__(self) -> None:
+        self.says: Says = lambda seen: answer()
+        self.delay_s = 0.0
+        self.sent: list[bytes] = []
+
+    async def reply(self, request: httpx.Request) -> httpx.Response:
+        """Answer one chat completion."""
+        self.sent.append(request.content)
+        seen = json.loads(json.loads(request.content)["messages"][-1]["content"])
+        if self.delay_s:
+            await anyio.sleep(self.delay_s)
+        said = self.says(seen)
+        return said if isinstance(said, httpx.Response) else httpx.Response(200, json=completion(said))
+
+
+@contextmanager
+def fake_model() -> Iterator[FakeModel]:
+    """Put a fake model on the wire; nothing else can be reached there."""
+    model = FakeModel()
+    with respx.mock(using="httpcore2", assert_all_called=False) as router:
+        router.get(f"{BASE_URL}/models").respond(json={"data": []})
+        router.post(f"{BASE_URL}/chat/completions").mock(side_effect=model.reply)
+        yield model
+
+
+def settings(**given: Any) -> Settings:
+    """Settings of a desk that asks the fake model and keeps no answers, unless told otherwise."""
+    return Settings(**{"model": "openai/made-up", "base_url": BASE_URL, "cache": False, **given})
