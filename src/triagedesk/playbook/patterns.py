@@ -11,12 +11,21 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import accumulate
+from threading import Lock
 
 import re2
+
+from triagedesk.playbook.openings import Openings
 
 MAX_PATTERN_CHARS = 6_000
 """A longer pattern is refused: nested groups of this size cost RE2 tens of milliseconds and megabytes."""
 
+
+FREE_TEXTS, PATTERNS_A_TEXT = 3, 40
+"""A lazy set adds so many patterns to its filter with each text after the first ones: about 2 ms."""
+
+_Expression = tuple["re2._Regexp", bool, bool]
+"""A compiled pattern, and whether its left and right edges must be word boundaries."""
 
 _WORD = r"0-9A-Za-z_'\x{80}-\x{10FFFF}"
 """What `\\w` means: cheap for RE2 (Unicode classes cost it hundreds of instructions), right on folded text."""
@@ -38,7 +47,7 @@ class PatternRefused(ValueError):
 
 
 _PLAIN = {
-    "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
+    "ſ": "s", "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
     "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ",
 }  # fmt: skip
 """Characters that Unicode does not decompose, and typography, each with its plain form."""
@@ -104,46 +113,68 @@ def _tokens(pattern: str) -> Iterator[str]:
 
 
 class PatternSet:
-    """A compiled set of patterns.
+    """A set of patterns, searched together.
 
-    A pattern that starts (ends) with `\\b` must start (end) at a word boundary of any alphabet. Raises PatternRefused.
+    A pattern that starts (ends) with `\\b` must start (end) at a word boundary of any alphabet. Raises PatternRefused,
+    at once or, when `lazy`, only where a text needs the pattern: then the first texts are searched through `Openings`
+    while each adds some patterns to the filter, so that none of them waits until all are compiled.
     """
 
-    def __init__(self, patterns: Sequence[str]) -> None:
+    def __init__(self, patterns: Sequence[str], *, lazy: bool = False) -> None:
         self.patterns = tuple(patterns)
         self._options = _options()
         self._filter = re2.Filter()
-        self._sources: list[str] = []
-        self._edges: list[tuple[bool, bool]] = []
-        for index, pattern in enumerate(self.patterns):
-            self._add(index, pattern)
-        if self.patterns:
-            self._filter.Compile()
-        self._compiled: dict[int, re2._Regexp] = {}
+        self._added, self._texts = 0, 0
+        self._ready = False
+        self._adding = Lock()
+        self._expressions: dict[int, _Expression] = {}
+        if not lazy:
+            self.compile()
 
-    def _add(self, index: int, pattern: str) -> None:
+    def compile(self) -> None:
+        """Compile every pattern now. Raises PatternRefused."""
+        with self._adding:
+            self._add(len(self.patterns))
+
+    def _add(self, count: int) -> None:
+        """Add so many more patterns to the filter, and make it ready when all are in."""
+        for index in range(self._added, min(self._added + count, len(self.patterns))):
+            source, _, _ = self._source(index)
+            try:
+                self._filter.Add(source, self._options)
+            except re2.error:
+                raise self._refused(index, source) from None
+            self._added = index + 1
+        if not self._ready and self._added == len(self.patterns):
+            if self.patterns:
+                self._filter.Compile()
+            self._ready = True
+
+    def _source(self, index: int) -> tuple[str, bool, bool]:
+        """Return a pattern in RE2's words, and whether its edges must be word boundaries."""
+        pattern = self.patterns[index]
         if not pattern.strip():
             raise PatternRefused(index, pattern, "is empty")
         if len(pattern) > MAX_PATTERN_CHARS:
             raise PatternRefused(index, pattern, f"is longer than {MAX_PATTERN_CHARS} characters")
         try:
-            source, left, right = _translate(_fold_pattern(pattern))
-            self._filter.Add(source, self._options)
+            return _translate(_fold_pattern(pattern))
         except ValueError as wrong:
             raise PatternRefused(index, pattern, str(wrong)) from None
-        except re2.error:
-            raise PatternRefused(index, pattern, f"RE2 refuses it ({self._complaint(source)})") from None
-        self._sources.append(source)
-        self._edges.append((left, right))
 
-    def _complaint(self, source: str) -> str:
+    def _refused(self, index: int, source: str) -> PatternRefused:
         """Ask RE2 what it does not like; the Filter only says no."""
+        why = "too large"
         try:
             re2.compile(source, self._options)
         except re2.error as wrong:
             said = wrong.args[0] if wrong.args else ""
-            return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        return "too large"
+            why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
+        return PatternRefused(index, self.patterns[index], f"RE2 refuses it ({why})")
+
+    @cached_property
+    def _openings(self) -> Openings:
+        return Openings([fold(pattern) for pattern in self.patterns])
 
     def find(self, text: str) -> Iterator[tuple[int, int, int]]:
         """Yield (pattern index, start, end) of every non-overlapping match, pattern by pattern."""
@@ -153,14 +184,38 @@ class PatternSet:
         """Like `find`, for a text folded once and searched by several sets."""
         if not self.patterns or not text.data:
             return
-        for index in sorted(self._filter.Match(text.data) or ()):
+        for index in self._candidates(text):
             yield from self._confirm(index, text)
 
+    def _candidates(self, text: FoldedText) -> list[int]:
+        if not self._ready:
+            self._grow()
+        if self._ready:
+            return sorted(self._filter.Match(text.data) or ())
+        return self._openings.candidates(text.words)
+
+    def _grow(self) -> None:
+        """Let a text pay for a part of the filter, but for the first ones: they may be the only ones."""
+        self._texts += 1
+        if self._texts > FREE_TEXTS and self._adding.acquire(blocking=False):
+            try:
+                self._add(PATTERNS_A_TEXT)
+            finally:
+                self._adding.release()
+
+    def _expression(self, index: int) -> _Expression:
+        found = self._expressions.get(index)
+        if found is None:
+            source, left, right = self._source(index)
+            try:
+                regexp = self._filter.re(index) if self._ready else re2.compile(source, self._options)
+            except re2.error:
+                raise self._refused(index, source) from None
+            found = self._expressions[index] = (regexp, left, right)
+        return found
+
     def _confirm(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:
-        regexp = self._compiled.get(index)
-        if regexp is None:
-            regexp = self._compiled[index] = re2.compile(self._sources[index], self._options)
-        left, right = self._edges[index]
+        regexp, left, right = self._expression(index)
         position, size = 0, len(text.data)
         while position <= size:
             match = regexp.search(text.data, position)
@@ -200,6 +255,11 @@ class FoldedText:
         """Character index for each byte offset (and for the end)."""
         counts = accumulate((byte & 0xC0) != 0x80 for byte in self.data)
         return [count - 1 for count in counts] + [len(self.folded)]
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The text's words: what stands between characters that are neither letter nor digit nor underscore."""
+        return frozenset("".join(char if _wordy(char) else " " for char in self.folded).split())
 
     def char_at(self, byte: int) -> int:
         """Return the index of the character at a byte offset."""

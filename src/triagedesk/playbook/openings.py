@@ -1,0 +1,119 @@
+"""Which patterns a text can hold, by how its words begin: a first ticket need not wait until thousands are compiled.
+
+A pattern that starts at a word boundary can match only where a word of the text starts as the pattern does. What
+cannot be told of a pattern is never guessed: it is a candidate for every text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+MAX_CHARS = 10
+"""As much of a beginning is looked up."""
+
+_PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789"
+_UNREADABLE = ("\\(", "\\)", "\\|", "\\Q")
+"""Where one of these stands, counting parentheses does not tell how a pattern is built."""
+
+
+class Openings:
+    """An index of folded patterns by the letters with which their matches must begin."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._by_opening: dict[str, list[int]] = {}
+        self._any_text: list[int] = []
+        for index, pattern in enumerate(patterns):
+            found = openings(pattern)
+            if found is None:
+                self._any_text.append(index)
+            for opening in found or ():
+                self._by_opening.setdefault(opening, []).append(index)
+
+    def candidates(self, words: Iterable[str]) -> list[int]:
+        """Return the patterns, in order, that a text of these words can hold."""
+        found = set(self._any_text)
+        index = self._by_opening
+        for word in words:
+            for size in range(1, min(len(word), MAX_CHARS) + 1):
+                found.update(index.get(word[:size], ()))
+        return sorted(found)
+
+
+def openings(pattern: str) -> set[str] | None:
+    """Return the ASCII letters and digits with one of which each match begins, or None if that cannot be told.
+
+    `pattern` is folded. Beyond ASCII a letter may have a variant that RE2 takes for the same.
+    """
+    body = pattern.removeprefix("\\b")
+    return None if body == pattern or _unreadable(body) else _of_alternatives(body)
+
+
+def _unreadable(body: str) -> bool:
+    if "\\" in body and any(sign in body for sign in _UNREADABLE):
+        return True
+    return body.count("(?") != body.count("(?:") or ("[" in body and any(map(_odd_class, body.split("[")[1:])))
+
+
+def _odd_class(text: str) -> bool:
+    """Say if a class, whose inside begins here, may hold what elsewhere builds groups."""
+    inside = text.partition("]")[0]
+    return inside in ("", "^") or inside.endswith("\\") or any(sign in inside for sign in "()|")
+
+
+def _of_alternatives(body: str) -> set[str] | None:
+    found: set[str] = set()
+    for alternative in _split(body):
+        here = _of_sequence(alternative)
+        if here is None:
+            return None
+        found |= here
+    return found
+
+
+def _split(body: str) -> list[str]:
+    """Split at the bars that stand in no group."""
+    if "(" not in body:
+        return body.split("|")
+    parts, start, group = [], 0, body.find("(")
+    bar = body.find("|")
+    while bar >= 0:
+        if 0 <= group < bar:
+            end = _closing(body, group)
+            group, bar = body.find("(", end), body.find("|", end)
+        else:
+            parts.append(body[start:bar])
+            start = bar + 1
+            bar = body.find("|", start)
+    return [*parts, body[start:]]
+
+
+def _of_sequence(body: str) -> set[str] | None:
+    if body.startswith("("):
+        return _of_group(body)
+    size = len(body) - len(body.lstrip(_PLAIN))
+    if body[size : size + 1] in ("?", "*", "{"):  # the last character may be absent
+        size -= 1
+    return {body[: min(size, MAX_CHARS)]} if size > 0 else None
+
+
+def _of_group(body: str) -> set[str] | None:
+    end = _closing(body)
+    found = _of_alternatives(body[1:end].removeprefix("?:"))
+    rest = body[end + 1 :]
+    if found is None or rest[:1] not in ("?", "*", "{"):
+        return found
+    after = _of_sequence(rest.partition("}")[2] if rest[0] == "{" else rest[1:].removeprefix("?"))
+    return None if after is None else found | after
+
+
+def _closing(body: str, start: int = 0) -> int:
+    """Return where the group that opens at `start` closes."""
+    depth, at = 1, start
+    while depth:
+        closes = body.find(")", at + 1)
+        if closes < 0:
+            return len(body)
+        inner = body.count("(", at + 1, closes)
+        depth += inner - 1
+        at = closes
+    return at
