@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -86,11 +88,12 @@ class FakeModel:
     async def reply(self, request: httpx.Request) -> httpx.Response:
         """Answer one chat completion."""
         self.sent.append(request.content)
-        seen = json.loads(json.loads(request.content)["messages"][-1]["content"])
+        said = [item["content"] for item in json.loads(request.content)["messages"] if item["role"] == "user"]
+        seen = next(json.loads(content) for content in reversed(said) if content.startswith('{"'))
         if self.delay_s:
             await anyio.sleep(self.delay_s)
-        said = self.says(seen)
-        return said if isinstance(said, httpx.Response) else httpx.Response(200, json=completion(said))
+        made = self.says(seen)
+        return made if isinstance(made, httpx.Response) else httpx.Response(200, json=completion(made))
 
 
 @contextmanager
@@ -101,6 +104,12 @@ def fake_model() -> Iterator[FakeModel]:
         router.get(f"{BASE_URL}/models").respond(json={"data": []})
         router.post(f"{BASE_URL}/chat/completions").mock(side_effect=model.reply)
         yield model
+
+
+def clean_environment(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment without anybody's settings or keys, with a home of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIAGEDESK_", "OPENAI_", "COV"))}
+    return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120", **more}
 
 
 def settings(**given: Any) -> Settings:

@@ -1,7 +1,8 @@
 """A model server on loopback that misbehaves in every way on record, over raw sockets and in a process of its own.
 
 `http://127.0.0.1:PORT/<fault>/v1` behaves as the function of that name below does. `GET /_count/<fault>` says how many
-requests came for it, `GET /_elsewhere` how many bytes came to a second port, to which the redirects point.
+requests came for it, `GET /_elsewhere` how many bytes came to a second port, to which the redirects point. A list of
+models is given readily and not counted, but under `/always_<fault>/v1`.
 """
 
 from __future__ import annotations
@@ -384,7 +385,10 @@ async def behave(path: str, sent: bytes, writer: Writer) -> None:
         await reply(writer, COUNTS[rest])
     elif fault == "_elsewhere":
         await reply(writer, BYTES_ELSEWHERE)
+    elif rest.endswith("/models") and not fault.startswith("always_"):
+        await reply(writer, {"data": []})  # the warm-up of a desk, before the trouble begins
     else:
+        fault = fault.removeprefix("always_")
         COUNTS[fault] += 1
         await FAULTS[fault](Request(sent, COUNTS[fault]), writer)
 

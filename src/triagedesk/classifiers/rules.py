@@ -5,13 +5,13 @@ It gives the fallback answer, and the signals on which the floors of policy rest
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from triagedesk.models import Choice, Classification, Factor, Reason, Span
-from triagedesk.playbook import Dimension, Facts, Playbook, Rule, evidence, holds
-from triagedesk.playbook.conditions import Hit
+from triagedesk.playbook import Dimension, Document, Facts, Playbook, Rule, evidence, holds
+from triagedesk.playbook.conditions import Hit, nearest
 from triagedesk.playbook.patterns import PatternSet
 from triagedesk.playbook.signals import inline_signal
 from triagedesk.reading import Reading
@@ -21,14 +21,35 @@ THRESHOLD = 1.0
 
 MAX_REASONS = 3
 MAX_OPENING_CHARS = 120
+NOTHING_ELSE = "Nothing in the ticket speaks for another label."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Vote:
-    rule: Rule
     label: str
     weight: float
+    text: str
+    factor: Factor | None
     hit: Hit | None
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Score:
+    """One entry of a dimension's scores: one signal, or two near each other."""
+
+    names: tuple[str, ...]
+    label: str
+    weight: float
+    text: str
+    factor: Factor | None
+
+    def place(self, facts: Facts) -> Hit | None:
+        """Return where the entry rests in the text, or None if it does not apply."""
+        if len(self.names) > 1:
+            return nearest((self.names,), facts)  # type: ignore[arg-type]  # two names, as the schema has it
+        places = facts.hits.get(self.names[0])
+        return places[0] if places else None
 
 
 class RulesClassifier:
@@ -40,6 +61,8 @@ class RulesClassifier:
         self._rules_of = {
             name: tuple(rule for rule in document.rules if name in rule.says) for name in document.dimensions
         }
+        self._scores_of = {name: tuple(_scores(document, name)) for name in document.dimensions}
+        self._bias_of = {name: scores.bias for name, scores in document.scores.items()}
 
     def classify(self, reading: Reading, facts: Facts) -> Classification:
         """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
@@ -53,7 +76,7 @@ class RulesClassifier:
                 labels[name] = self._look_up(name, dimension, reading)
             else:
                 votes = self._votes(name, facts)
-                labels[name] = self._decide(dimension, votes, reading, labels)
+                labels[name] = self._decide(name, votes, reading, labels)
                 if name == "issue_type":
                     issues = _others(dimension, votes, labels[name].label)
             facts = replace(facts, labels={**facts.labels, name: labels[name].label})
@@ -62,24 +85,29 @@ class RulesClassifier:
 
     def _votes(self, dimension: str, facts: Facts) -> list[_Vote]:
         votes = []
+        for score in self._scores_of[dimension]:
+            hit = score.place(facts)
+            if hit is not None:
+                votes.append(_Vote(score.label, score.weight, score.text, score.factor, hit))
         for rule in self._rules_of[dimension]:
             own = facts.hits.get(inline_signal(rule.id), ())
             if (rule.match and not own) or not holds(rule.when, facts):
                 continue
             hit = own[0] if own else evidence(rule.when, facts)
-            votes.append(_Vote(rule, rule.says[dimension], rule.weight_for(dimension), hit))
+            weight = rule.weight_for(dimension)
+            votes.append(_Vote(rule.says[dimension], weight, rule.reason, rule.factor, hit, rule))
         return votes
 
-    def _decide(
-        self, dimension: Dimension, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]
-    ) -> Choice:
-        sums = dict.fromkeys(dimension.names, 0.0)
+    def _decide(self, name: str, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]) -> Choice:
+        dimension = self._playbook.dimensions[name]
+        sums = dict.fromkeys(dimension.names, 0.0) | self._bias_of.get(name, {})
         for vote in votes:
             sums[vote.label] += vote.weight
         label = _first(sums) if dimension.decide == "first" else _most(sums)
-        if label is None:
-            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
         winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: -vote.weight)
+        if label is None or not winners:
+            text = dimension.fallback_reason if label in (None, dimension.fallback) else NOTHING_ELSE
+            return Choice(label=label or dimension.fallback, reasons=(_opening(text, reading),))
         reasons = [_reason(vote, reading, decided) for vote in winners[:MAX_REASONS]]
         return Choice(label=label, reasons=tuple(dict.fromkeys(reasons)))
 
@@ -107,6 +135,18 @@ class RulesClassifier:
         start, end, index = found[0]
         reason = _quoted("Named in the text.", None, reading, (start, -end))
         return Choice(label=owners[index], reasons=(reason,))
+
+
+def _scores(document: Document, dimension: str) -> Iterator[_Score]:
+    if dimension not in document.scores:
+        return
+    for label, weights in document.scores[dimension].votes.items():
+        for key, weight in weights.items():
+            names = tuple(key.split(" + "))
+            told = [document.signals[name] for name in names]
+            text = " ".join(dict.fromkeys(signal.reason or f"It speaks of {signal.description}." for signal in told))
+            factor = next((signal.factor for signal in told if signal.factor), None)
+            yield _Score(names, label, weight, text, factor)
 
 
 def _literal(alias: str) -> str:
@@ -137,8 +177,8 @@ def _others(dimension: Dimension, votes: list[_Vote], chosen: str) -> tuple[str,
 
 def _reason(vote: _Vote, reading: Reading, decided: Mapping[str, Choice]) -> Reason:
     rule = vote.rule
-    if vote.hit is not None:
-        return _quoted(rule.reason, rule.factor, reading, vote.hit)
+    if vote.hit is not None or rule is None:
+        return _quoted(vote.text, vote.factor, reading, vote.hit or (0, 0))
     field = _metadata_field(rule)
     if field is None:
         for dimension in rule.when.labels:  # it follows from another label: it rests on the same words

@@ -277,6 +277,7 @@ def _alone_suffices(rule: Rule, signal: str) -> bool:
 
 def _unused_signals(document: Document) -> Iterator[_Claim]:
     named = {name for _, condition in conditions_of(document) for name in condition.signals}
+    named |= {name for scores in document.scores.values() for name in scores.signals()}
     for name in document.signals:
         if name not in named and name not in document.injection_signals:
             yield _Claim(("signals", name), "warning", "unused", "nothing asks for this signal")

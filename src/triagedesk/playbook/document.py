@@ -6,11 +6,12 @@ dimensions that every playbook must have.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from triagedesk.models import Frozen
+from triagedesk.models import Factor, Frozen
 
 REQUIRED_DIMENSIONS = ("urgency", "issue_type", "escalation")
 
@@ -77,6 +78,8 @@ class Signal(Frozen):
     """
 
     description: str = ""
+    reason: str = Field(default="", description="the sentence given where the signal's vote decided")
+    factor: Factor | None = None
     patterns: PatternsByLanguage = Field(default_factory=dict)
     unless: PatternsByLanguage = Field(default_factory=dict)
     negatable: bool = True
@@ -120,11 +123,27 @@ class Rule(Frozen):
     says: dict[str, str] = Field(min_length=1)
     weight: float | dict[str, float] = 1.0
     reason: str
-    factor: Literal["impact", "customer_value", "time"] | None = None
+    factor: Factor | None = None
 
     def weight_for(self, dimension: str) -> float:
         """The vote's weight in a dimension."""
         return self.weight if isinstance(self.weight, float | int) else self.weight.get(dimension, 1.0)
+
+
+class Scores(Frozen):
+    """How much each signal speaks for each label of a dimension that sums votes.
+
+    A key is a signal, or two signals near each other: "down + many". `bias` is given without any signal.
+    """
+
+    bias: dict[str, float] = Field(default_factory=dict)
+    votes: dict[str, dict[str, float]] = Field(default_factory=dict)
+
+    def signals(self) -> Iterator[str]:
+        """Yield every signal named."""
+        for weights in self.votes.values():
+            for key in weights:
+                yield from key.split(" + ")
 
 
 class Floor(Frozen):
@@ -135,7 +154,7 @@ class Floor(Frozen):
     dimension: str
     at_least: str
     reason: str
-    factor: Literal["impact", "customer_value", "time"] | None = None
+    factor: Factor | None = None
 
 
 class Override(Frozen):
@@ -296,6 +315,7 @@ class Document(Frozen):
     lexicon: Literal["default"] | None = Field(default=None, description="the patterns that ship, by language")
     signals: dict[str, Signal] = Field(default_factory=dict)
     injection_signals: Names = ()
+    scores: dict[str, Scores] = Field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from triagedesk.errors import PlaybookError
 from triagedesk.models import Frozen, one_line
@@ -35,7 +35,7 @@ class Page(Frozen):
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     asides: tuple[str, ...] = ()
-    signals: dict[str, Entry] = {}
+    signals: dict[str, Entry] = Field(default_factory=dict)
 
 
 def languages() -> tuple[str, ...]:

@@ -24,7 +24,10 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Playbook:
-    """A checked playbook, ready to use. `identity` is name@hash12; the hash covers the file's bytes and its lexicon's."""
+    """A checked playbook, ready to use.
+
+    `identity` is name@hash12; the hash covers the bytes of the file and of its lexicon.
+    """
 
     def __init__(self, document: Document, source: bytes, where: str) -> None:
         self.document = document

@@ -28,6 +28,9 @@ def unknown_names(document: Document) -> Iterator[Problem]:
     for signal in document.injection_signals:
         if signal not in document.signals:
             yield ("injection_signals",), f"unknown signal {signal!r}"
+    for name, scores in document.scores.items():
+        unknown = (key for key in scores.signals() if key not in document.signals)
+        yield from ((("scores", name), f"unknown signal {key!r}") for key in unknown)
 
 
 def conditions_of(document: Document) -> Iterator[tuple[Path, Condition]]:
@@ -93,6 +96,8 @@ def _labels_named(document: Document) -> Iterator[Named]:
         yield from _said(("constraints", index, "instead"), constraint.instead)
         for name, labels in constraint.never.items():
             yield from (((("constraints", index, "never", name)), name, label) for label in labels)
+    for name, scores in document.scores.items():
+        yield from ((("scores", name), name, label) for label in (*scores.bias, *scores.votes))
     yield from _labels_of_policy(document)
 
 

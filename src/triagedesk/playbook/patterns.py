@@ -47,8 +47,8 @@ class PatternRefused(ValueError):
 
 
 _PLAIN = {
-    "ſ": "s", "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
-    "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ",
+    "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
+    "ſ": "s", "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ",
 }  # fmt: skip
 """Characters that Unicode does not decompose, and typography, each with its plain form."""
 
@@ -65,7 +65,16 @@ class _FoldTable(dict[int, int]):
         return self[point]
 
 
+class _WordTable(dict[int, str]):
+    """Maps what stands in no word to a blank, filled as characters turn up."""
+
+    def __missing__(self, point: int) -> str:
+        char = self[point] = chr(point) if _wordy(chr(point)) else " "
+        return char
+
+
 _FOLD = _FoldTable()
+_WORDS_ONLY = _WordTable()
 
 
 def fold(text: str) -> str:
@@ -259,7 +268,7 @@ class FoldedText:
     @cached_property
     def words(self) -> frozenset[str]:
         """The text's words: what stands between characters that are neither letter nor digit nor underscore."""
-        return frozenset("".join(char if _wordy(char) else " " for char in self.folded).split())
+        return frozenset(self.folded.translate(_WORDS_ONLY).split())
 
     def char_at(self, byte: int) -> int:
         """Return the index of the character at a byte offset."""

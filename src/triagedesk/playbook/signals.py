@@ -40,17 +40,24 @@ class _Tongue:
 
     @cached_property
     def compiled(self) -> PatternSet:
-        """Read the lexicon's page and compile. Raises PlaybookError whose `where` is the pattern refused."""
+        """Read the lexicon's page; its patterns are compiled as texts need them. Raises PlaybookError."""
         if self.page is not None:
             self._read(page(self.page))
+        return self._set()
+
+    def _set(self) -> PatternSet:
+        return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self.patterns], lazy=True)
+
+    def compile(self) -> None:
+        """Compile the playbook's own patterns; those that ship are tested. Raises PlaybookError (`where`: which)."""
+        own = self.compiled if self.page is None else self._set()
         try:
-            return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self.patterns])
+            own.compile()
         except PatternRefused as wrong:
             pattern = self.patterns[wrong.index]
             role, signal = self.owners[wrong.index]
             owner = f"signal {signal}" if signal else f"negation.{role}"
             raise PlaybookError(f"{owner}: pattern {pattern[:80]!r}: {wrong.why}", where=pattern) from None
-
 
     def _read(self, shipped: Page) -> None:
         for name, entry in shipped.signals.items():
@@ -91,9 +98,9 @@ class SignalFinder:
             self._tongues.setdefault(language, _Tongue()).take(role, signal, listed)
 
     def compile(self) -> None:
-        """Compile every language now. Raises PlaybookError whose `where` is the pattern refused."""
+        """Compile the playbook's own patterns now. Raises PlaybookError whose `where` is the pattern refused."""
         for tongue in self._tongues.values():
-            _ = tongue.compiled
+            tongue.compile()
 
     def pattern_hits(self, text: str) -> Iterator[tuple[str, str, str, Hit]]:
         """Yield (role, signal, pattern, hit) for every match, before guards; for `playbook check` and debugging."""

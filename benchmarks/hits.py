@@ -1,0 +1,117 @@
+"""Cache hits through the public interface: memory beside validating the answer, disk beside diskcache itself.
+
+    python benchmarks/hits.py [ROUNDS]
+
+P4: one hit in memory through `Desk.suggest` beside `model_validate_json` of the answer alone. P5: one hit on disk beside
+`diskcache.Cache.get`; the desk is opened anew on a filled cache, so that nothing of it is in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+import diskcache
+
+import model_server
+from figures import Figure, in_turns, middle, ratio, show
+from made_up import tickets
+from triagedesk.desk import Desk, open_desk
+from triagedesk.models import ModelAnswer, Source, Ticket
+from triagedesk.settings import Settings
+
+KEYS = 200
+REPEATS = 3
+
+
+def _settings(base_url: str, folder: Path) -> Settings:
+    return Settings(model="openai/made-up-1", base_url=base_url, api_key="none", cache_dir=folder, max_concurrency=16)
+
+
+async def _all(desk: Desk, bodies: list[str], source: Source) -> int:
+    for body in bodies:
+        suggestion = await desk.suggest(Ticket(id="T-1", body=body))
+        if suggestion.provenance.source is not source:
+            raise SystemExit(f"expected {source}, got {suggestion.provenance}")
+    return len(bodies)
+
+
+async def measure(rounds: int) -> list[Figure]:
+    """Fill a cache over the mock model, then hit it."""
+    bodies = tickets(KEYS, seed=7)
+    with model_server.running() as base_url, tempfile.TemporaryDirectory() as folder:
+        settings = _settings(base_url, Path(folder))
+        async with open_desk(settings) as desk:
+            await _all(desk, bodies, Source.MODEL)
+            memory = await _memory(desk, bodies, rounds)
+        disk = await _disk(settings, bodies, rounds)
+    return [
+        Figure("P4", "memory hit, × validating the answer", ratio(memory, "hit", "validate"), "×", 6,
+               note=f"{middle(memory, 'hit'):.0f} µs beside {middle(memory, 'validate'):.1f} µs"),
+        Figure("P4", "first hit of a ticket's text, × validating the answer", ratio(memory, "first", "validate"), "×",
+               note=f"{middle(memory, 'first'):.0f} µs: nothing of this text is remembered"),
+        Figure("P5", "disk hit, × diskcache.get", ratio(disk, "hit", "get"), "×", 4,
+               note=f"{middle(disk, 'hit'):.0f} µs beside {middle(disk, 'get'):.1f} µs"),
+    ]  # fmt: skip
+
+
+async def _memory(desk: Desk, bodies: list[str], rounds: int) -> dict[str, list[float]]:
+    text = ModelAnswer.model_validate_json(
+        '{"said": {%s}, "model": "made-up-1", "tokens": {"prompt": 1200, "cached": 1024, "completion": 120}}'
+        % ", ".join(
+            f'"{name}": {{"label": "{label}", "confidence": 0.9, "reason": "The customer says that money is wrong.",'
+            f' "quote": "{bodies[0][:40]}"}}' for name, label in model_server.LABELS.items()
+        )
+    ).model_dump_json()
+
+    async def validate(_: int) -> int:
+        for _ in range(2000):
+            ModelAnswer.model_validate_json(text)
+        return 2000
+
+    async def hit(_: int) -> int:
+        return sum([await _all(desk, bodies, Source.CACHE) for _ in range(REPEATS)])
+
+    async def first(_: int) -> int:
+        getattr(desk, "forget", int)()
+        return await _all(desk, bodies, Source.CACHE)
+
+    await first(0)
+    return await in_turns({"validate": validate, "first": first, "hit": hit}, rounds)
+
+
+async def _disk(settings: Settings, bodies: list[str], rounds: int) -> dict[str, list[float]]:
+    """Hit the disk: each round opens a desk anew, outside of what is measured, and warms it with other tickets."""
+    plain = diskcache.Cache(str(settings.cache_dir / "plain"), statistics=0, eviction_policy="none")
+    for number, body in enumerate(bodies):
+        plain.set(f"{number:040d}", body * 3)
+    spent: dict[str, list[float]] = {"get": [], "hit": []}
+
+    async def get(_: int) -> int:
+        for _ in range(10):
+            for number in range(KEYS):
+                plain.get(f"{number:040d}")
+        return 10 * KEYS
+
+    for number in range(rounds):
+        async with open_desk(settings) as desk:
+            await _all(desk, tickets(100, seed=100 + number), Source.MODEL)
+
+            async def hit(_: int, desk: Desk = desk) -> int:
+                return await _all(desk, bodies, Source.CACHE)
+
+            for name, values in (await in_turns({"get": get, "hit": hit}, 1)).items():
+                spent[name] += values
+    plain.close()
+    return spent
+
+
+def figures(rounds: int = 7) -> list[Figure]:
+    """Measure P4 and P5."""
+    return asyncio.run(measure(rounds))
+
+
+if __name__ == "__main__":
+    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
