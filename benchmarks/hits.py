@@ -30,9 +30,9 @@ def _settings(base_url: str, folder: Path) -> Settings:
     return Settings(model="openai/made-up-1", base_url=base_url, api_key="none", cache_dir=folder, max_concurrency=16)
 
 
-async def _all(desk: Desk, bodies: list[str], source: Source) -> int:
+async def _all(desk: Desk, bodies: list[str], source: Source, region: str | None = None) -> int:
     for body in bodies:
-        suggestion = await desk.suggest(Ticket(id="T-1", body=body))
+        suggestion = await desk.suggest(Ticket(id="T-1", body=body, region=region))
         if suggestion.provenance.source is not source:
             raise SystemExit(f"expected {source}, got {suggestion.provenance}")
     return len(bodies)
@@ -50,8 +50,8 @@ async def measure(rounds: int) -> list[Figure]:
     return [
         Figure("P4", "memory hit, × validating the answer", ratio(memory, "hit", "validate"), "×", 6,
                note=f"{middle(memory, 'hit'):.0f} µs beside {middle(memory, 'validate'):.1f} µs"),
-        Figure("P4", "first hit of a ticket's text, × validating the answer", ratio(memory, "first", "validate"), "×",
-               note=f"{middle(memory, 'first'):.0f} µs: nothing of this text is remembered"),
+        Figure("P4", "memory hit for a ticket with other metadata, × validating", ratio(memory, "first", "validate"), "×",
+               note=f"{middle(memory, 'first'):.0f} µs: read, redacted and judged by rules anew"),
         Figure("P5", "disk hit, × diskcache.get", ratio(disk, "hit", "get"), "×", 4,
                note=f"{middle(disk, 'hit'):.0f} µs beside {middle(disk, 'get'):.1f} µs"),
     ]  # fmt: skip
@@ -74,11 +74,9 @@ async def _memory(desk: Desk, bodies: list[str], rounds: int) -> dict[str, list[
     async def hit(_: int) -> int:
         return sum([await _all(desk, bodies, Source.CACHE) for _ in range(REPEATS)])
 
-    async def first(_: int) -> int:
-        getattr(desk, "forget", int)()
-        return await _all(desk, bodies, Source.CACHE)
+    async def first(number: int) -> int:  # other metadata, same question
+        return await _all(desk, bodies, Source.CACHE, f"R{number}")
 
-    await first(0)
     return await in_turns({"validate": validate, "first": first, "hit": hit}, rounds)
 
 

@@ -218,6 +218,7 @@ HIERARCHIES = {"three": {"critical": "3 high", "high": "3 high", "medium": "2 no
 SMALL = """
 playbook: small
 version: "1"
+languages: [en]
 dimensions:
   urgency:
     kind: ordinal

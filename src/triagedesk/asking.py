@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 0.25
 """How often another process's answer is looked for: soon, then less often."""
+
+
+ANSWERS_READ = 512
+"""So many answers are kept as objects, by their text."""
+
+
+class Question(NamedTuple):
+    """What the model is asked about a ticket, and its cache key."""
+
+    text: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -76,15 +88,21 @@ class Asking:
         self._slots = anyio.Semaphore(max_concurrency)
         self._max_late = max_late
         self._late = 0
+        self._read = lru_cache(maxsize=ANSWERS_READ)(_read_answer)
 
     @property
     def in_flight(self) -> int:
         """How many questions are being asked now, late ones included."""
         return len(self._flights)
 
-    async def ask(self, question: str, budget: Budget) -> Asked:
+    def question(self, subject: str, body: str) -> Question:
+        """Return the question about a ticket's (redacted) words."""
+        text = self.model.question(subject, body)
+        return Question(text, self._key.of(text))
+
+    async def ask(self, question: Question, budget: Budget) -> Asked:
         """Return the answer from cache, a running flight or a new one, within the budget. Never raises."""
-        key = self._key.of(question)
+        text, key = question
         while True:
             known = self._look_up(key)
             if known is not None:
@@ -94,19 +112,14 @@ class Asking:
             flight = self._flights.get(key)
             leads = flight is None
             if flight is None:
-                flight = self._take_off(key, question, budget)
+                flight = self._take_off(key, text, budget)
             outcome = await self._wait(flight, budget)
             if leads or outcome.reason is not FallbackReason.TIMEOUT:
                 return outcome  # a leader's short deadline must not fail followers who have time left
 
     def _look_up(self, key: str) -> ModelAnswer | None:
         text = self.cache.get(key) if self.cache else None
-        if text is None:
-            return None
-        try:
-            return ModelAnswer.model_validate_json(text)
-        except ValidationError:
-            return None  # an entry of another shape is a miss, not a crash
+        return None if text is None else self._read(text)
 
     def _take_off(self, key: str, question: str, budget: Budget) -> _Flight:
         flight = self._flights[key] = _Flight()
@@ -182,3 +195,10 @@ class Asking:
         if self.cache is not None:
             self.cache.put(key, answer.model_dump_json())
         return Asked(answer=answer, source=Source.MODEL, attempts=answer.attempts)
+
+
+def _read_answer(text: str) -> ModelAnswer | None:
+    try:
+        return ModelAnswer.model_validate_json(text)
+    except ValidationError:
+        return None  # an entry of another shape is a miss, not a crash

@@ -20,6 +20,7 @@ from triagedesk.models import Classification, Provenance, Source, Suggestion, Ti
 from triagedesk.playbook import Facts, Playbook, is_overdue, load_playbook
 from triagedesk.policy import Policy
 from triagedesk.reading import SEPARATOR, Reading
+from triagedesk.remembered import Remembered, View, view_key
 from triagedesk.settings import Settings
 from triagedesk.tidy import read
 
@@ -42,6 +43,7 @@ class Desk:
         self._asking = asking
         self._rules = RulesClassifier(playbook)
         self._policy = Policy(playbook)
+        self._remembered = Remembered()
         self._now = now or _utc_now
         self._log = get_logger("desk")
 
@@ -53,12 +55,11 @@ class Desk:
         budget = self._budget(deadline_s)
         now = self._now()
         self.playbook.check_ticket(ticket)
-        reading = read(ticket, self.playbook.document.languages)
-        rules = self._rules.classify(reading, _facts(reading, now))
-        opinion = await self._second_opinion(reading, budget)
+        view = self._view(ticket, overdue=is_overdue(ticket, now))
+        opinion = await self._second_opinion(view, budget)
         decision = self._policy.apply(
-            opinion.classification or rules, ticket,
-            rules=rules, language=reading.language, now=now, notes=_notes(reading),
+            opinion.classification or view.rules, ticket,
+            rules=view.rules, language=view.reading.language, now=now, notes=_notes(view.reading),
         )  # fmt: skip
         provenance = self._provenance(opinion, budget)
         self._report(ticket, provenance)
@@ -68,20 +69,38 @@ class Desk:
         late_s = self.settings.late_answer_s if self.settings.max_late_answers else 0.0
         return Budget(self.settings.deadline_s if deadline_s is None else deadline_s, late_s=late_s)
 
-    async def _second_opinion(self, reading: Reading, budget: Budget) -> _Opinion:
-        """Ask the model, in placeholders; say what it found, with quotes that stand in the ticket."""
-        if self._asking is None:
-            by_choice = self.settings.model == "rules"
-            return _Opinion(reason=None if by_choice else FallbackReason.NO_MODEL)
+    def _view(self, ticket: Ticket, *, overdue: bool) -> View:
+        """Tidy, redact and judge by rules, or remember what came of it: none of it depends on the clock."""
+        key = view_key(ticket, overdue=overdue)
+        view = self._remembered.get(key)
+        if view is None:
+            reading = read(ticket, self.playbook.document.languages)
+            view = View(reading, self._rules.classify(reading, _facts(reading, overdue)))
+            if self._asking is not None:
+                self._put_question(view, self._asking)
+            self._remembered.put(key, view)
+        return view
+
+    def _put_question(self, view: View, asking: Asking) -> None:
+        """Write the question for the model, in placeholders."""
         from triagedesk.privacy import redact  # phone numbers and checksums: only where something leaves the process
 
-        hidden = redact(reading.text) if self.settings.redact else None
-        subject, _, body = _parted(hidden.text if hidden else reading.text, reading)
-        asked = await self._asking.ask(self._asking.model.question(subject, body), budget)
+        view.hidden = redact(view.reading.text) if self.settings.redact else None
+        subject, _, body = _parted(view.hidden.text if view.hidden else view.reading.text, view.reading)
+        view.question = asking.question(subject, body)
+
+    async def _second_opinion(self, view: View, budget: Budget) -> _Opinion:
+        """Ask the model; say what it found, with quotes that stand in the ticket."""
+        if self._asking is None or view.question is None:
+            by_choice = self.settings.model == "rules"
+            return _Opinion(reason=None if by_choice else FallbackReason.NO_MODEL)
+        asked = await self._asking.ask(view.question, budget)
         if asked.answer is None:
             return _Opinion(reason=asked.reason, asked=asked)
-        found = ground(asked.answer, reading, hidden.restore if hidden else str)
-        return _Opinion(classification=found, asked=asked)
+        if asked.answer is not view.answer:
+            view.found = ground(asked.answer, view.reading, view.hidden.restore if view.hidden else str)
+            view.answer = asked.answer
+        return _Opinion(classification=view.found, asked=asked)
 
     def _provenance(self, opinion: _Opinion, budget: Budget) -> Provenance:
         common = {"playbook": self.playbook.identity, "elapsed_ms": round(budget.spent() * 1000, 3)}
@@ -148,11 +167,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _facts(reading: Reading, now: datetime) -> Facts:
+def _facts(reading: Reading, overdue: bool) -> Facts:
     ticket = reading.ticket
     return Facts(
         tier=ticket.customer_tier, channel=ticket.channel, region=ticket.region, language=reading.language,
-        overdue=is_overdue(ticket, now),
+        overdue=overdue,
     )  # fmt: skip
 
 
