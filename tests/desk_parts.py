@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,12 @@ def ticket(body: str, **given: Any) -> Ticket:
 
 def by_rules(body: str, *, now: datetime = MONDAY, playbook: Playbook | None = None, **given: Any) -> Suggestion:
     """Suggest by rules alone."""
-    desk = Desk(Settings(model="rules"), playbook or default_playbook(), now=lambda: now)
-    return anyio.run(desk.suggest, ticket(body, **given))
+    return anyio.run(_desk(playbook or default_playbook(), now).suggest, ticket(body, **given))
+
+
+@lru_cache(maxsize=8)
+def _desk(playbook: Playbook, now: datetime) -> Desk:
+    return Desk(Settings(model="rules"), playbook, now=lambda: now)
 
 
 def label(suggestion: Suggestion, dimension: str = "urgency") -> str:
@@ -109,6 +113,7 @@ def fake_model() -> Iterator[FakeModel]:
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment without anybody's settings or keys, with a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIAGEDESK_", "OPENAI_", "COV"))}
+    kept["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in kept.get("PYTHONPATH", "").split(os.pathsep))
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120", **more}
 
 

@@ -227,14 +227,14 @@ dimensions:
     fallback: {last}
     fallback_reason: Nothing was found.
     labels: [{labels}]
-  issue_type: {{kind: nominal, description: d, fallback: general, fallback_reason: n, labels: [{{name: general, description: d}}]}}
-  escalation: {{kind: nominal, description: d, fallback: none, fallback_reason: n, labels: [{{name: none, description: d}}]}}
+  issue_type: {{kind: nominal, description: d, fallback: general, fallback_reason: n, labels: [{{name: general, description: d}}, {{name: other, description: d}}]}}
+  escalation: {{kind: nominal, description: d, fallback: none, fallback_reason: n, labels: [{{name: none, description: d}}, {{name: team, description: d}}]}}
 tiers: {{standard: {{}}}}
 channels: {{email: {{}}}}
 calendars: {{default: {{}}}}
 targets: {{{targets}}}
 queues: {{template: "{{issue}}", issue: {{}}}}
-escalation_paths: {{none: {{steps: [{{team: frontline, after: 0m}}]}}}}
+escalation_paths: {{none: {{steps: [{{team: frontline, after: 0m}}]}}, team: {{steps: [{{team: lead, after: 0m}}]}}}}
 signals: {{fire: {{patterns: {{en: ['fire']}}}}}}
 rules: [{{id: r, when: {{any: fire}}, weight: 1, says: {{urgency: "{first}"}}, reason: It burns.}}]
 """

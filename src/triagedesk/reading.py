@@ -82,27 +82,30 @@ class Reading:
         return self.locate(positions[at], positions[at + len(needle) - 1] + 1)
 
     @cached_property
-    def _plain_text(self) -> tuple[str, list[int]]:
+    def _plain_text(self) -> tuple[str, array[int]]:
         return _plain(self.text)
 
 
 _TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-"})
 
 
-def _plain(text: str) -> tuple[str, list[int]]:
+def _plain(text: str) -> tuple[str, array[int]]:
     """Fold case, accents' composition, typography and runs of white space; keep each character's position."""
     out: list[str] = []
-    positions: list[int] = []
-    gap = False
-    for index, char in enumerate(text):
-        if char.isspace():
-            gap = bool(out)
-            continue
-        if gap:
+    positions = array("q")
+    at = 0
+    for word in text.split():
+        start = text.index(word, at)
+        at = start + len(word)
+        if out:
             out.append(" ")
-            positions.append(index - 1)
-            gap = False
-        for piece in unicodedata.normalize("NFD", char.translate(_TYPOGRAPHY)).casefold():
-            out.append(piece)
-            positions.append(index)
+            positions.append(start - 1)
+        if word.isascii():
+            out.append(word.translate(_TYPOGRAPHY).lower())
+            positions.extend(range(start, at))
+            continue
+        for index, char in enumerate(word, start):
+            pieces = unicodedata.normalize("NFD", char.translate(_TYPOGRAPHY)).casefold()
+            out.append(pieces)
+            positions.extend([index] * len(pieces))
     return "".join(out), positions

@@ -86,7 +86,7 @@ class RulesClassifier:
     def _votes(self, dimension: str, facts: Facts) -> list[_Vote]:
         votes = []
         for score in self._scores_of[dimension]:
-            hit = score.place(facts)
+            hit = score.place(facts) if score.names[0] in facts.hits else None
             if hit is not None:
                 votes.append(_Vote(score.label, score.weight, score.text, score.factor, hit))
         for rule in self._rules_of[dimension]:

@@ -30,9 +30,12 @@ _Expression = tuple["re2._Regexp", bool, bool]
 _WORD = r"0-9A-Za-z_'\x{80}-\x{10FFFF}"
 """What `\\w` means: cheap for RE2 (Unicode classes cost it hundreds of instructions), right on folded text."""
 
-_GAP = r"[\s,;:\"()*_-]+"
+_GAP = r"(?:[\s,;:\"()*_-]+)"
 """What a blank means: people write commas, line breaks and stray quotes between words."""
 
+
+_END = r"(?:[^0-9A-Za-z_\x{80}-\x{10FFFF}]|\z)"
+"""What follows a word's end."""
 
 _WORDS = {"\\w": f"[{_WORD}]", " ": _GAP}
 _WORDS_IN_CLASS = {"\\w": _WORD}
@@ -137,6 +140,7 @@ class PatternSet:
         self._ready = False
         self._adding = Lock()
         self._expressions: dict[int, _Expression] = {}
+        self._ended: dict[int, re2._Regexp] = {}
         if not lazy:
             self.compile()
 
@@ -231,12 +235,29 @@ class PatternSet:
             if match is None:
                 return
             first, last = match.span()
+            if right and last > first and not text.ends_word(last):
+                last = self._at_word_end(index, text, first)
             start, end = text.char_at(first), text.char_at(last)
             if last > first and text.bounded(start, end, left, right):
                 yield index, start, end
                 position = last
             else:
                 position = text.next_byte(first)
+
+    def _at_word_end(self, index: int, text: FoldedText, first: int) -> int:
+        """Match once more from `first`, for an end that is a word's: RE2 stopped at the first alternative that fits.
+
+        Returns where that match ends, or `first`.
+        """
+        regexp = self._ended.get(index)
+        if regexp is None:
+            source, _, _ = self._source(index)
+            regexp = self._ended[index] = re2.compile(f"(?:{source}){_END}", self._options)
+        match = regexp.match(text.data, first)
+        if match is None:
+            return first
+        last: int = match.end()
+        return last if last == len(text.data) and text.ends_word(last) and _wordy(text.folded[-1]) else last - 1
 
 
 def _fold_pattern(pattern: str) -> str:
@@ -280,6 +301,11 @@ class FoldedText:
         while byte < len(self.data) and (self.data[byte] & 0xC0) == 0x80:
             byte += 1
         return byte
+
+    def ends_word(self, byte: int) -> bool:
+        """Say whether no word goes on at a byte offset."""
+        at = self.char_at(byte)
+        return at >= len(self.folded) or at == 0 or not (_wordy(self.folded[at]) and _wordy(self.folded[at - 1]))
 
     def bounded(self, start: int, end: int, left: bool, right: bool) -> bool:
         """Say whether the wanted edges of a match are word boundaries."""

@@ -75,6 +75,7 @@ class SignalFinder:
     def __init__(self, document: Document) -> None:
         self._tongues: dict[str, _Tongue] = {}
         self._negatable: set[str] = set()
+        self._steering = frozenset(document.injection_signals)  # what an aside undoes, these are about
         for name, signal in document.signals.items():
             self._add(name, signal.patterns, signal.unless, negatable=signal.negatable)
         for rule in document.rules:
@@ -128,7 +129,7 @@ class SignalFinder:
         for (role, signal), hits in found.items():
             if role != _MATCH:
                 continue
-            undone = found.get((_UNLESS, signal), []) + asides
+            undone = found.get((_UNLESS, signal), []) + ([] if signal in self._steering else asides)
             left = [hit for hit in hits if not any(_overlap(hit, other) for other in undone)]
             if signal in self._negatable and (before or after):
                 left = [hit for hit in left if not _negated(hit, folded, before, after)]
