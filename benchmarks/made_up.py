@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from functools import cache
 
 WORDS = {
     "en": (
@@ -22,44 +22,52 @@ WORDS = {
     ).split(),
 }
 WORDS_A_TICKET = 77
+SYLLABLES = {
+    "en": "ing er ation con pre ment ter lo ble re un est ar ou sti gra pho ven ly mar tin sto pla ked".split(),
+    "de": "ung ver ge en auf be schaft ein stell zei lich kei ab ter mar grün lö sch wei bau ruf zug tät".split(),
+}
+
+
+def vocabulary(language: str, size: int = 1500) -> list[str]:
+    """Return the words of a language, the commonest first: real ones, then made-up ones."""
+    rng = random.Random(language)
+    made_up = ("".join(rng.choices(SYLLABLES[language], k=rng.choice((2, 3, 3, 4)))) for _ in range(size))
+    return list(dict.fromkeys((*WORDS[language], *made_up)))
 
 
 def tickets(count: int, seed: int = 1, language: str | None = None) -> list[str]:
-    """Return so many texts; every other one is German unless a language is given."""
+    """Return so many texts; every other one is German unless a language is given. Word frequencies follow Zipf."""
     rng = random.Random(seed)
+    words_of = {name: vocabulary(name) for name in WORDS}
     texts = []
     for number in range(count):
-        words = rng.choices(WORDS[language or ("en", "de")[number % 2]], k=WORDS_A_TICKET - 1)
+        known = words_of[language or ("en", "de")[number % 2]]
+        words = rng.choices(known, weights=_zipf(len(known)), k=WORDS_A_TICKET - 1)
         words.insert(20, f"{rng.choice('ABCDEFGH')}{seed}-{number}")
         lines = [" ".join(words[at : at + 11]).capitalize() for at in range(0, len(words), 11)]
         texts.append(". ".join(lines) + ".")
     return texts
 
 
-def rules(count: int, seed: int = 2) -> list[str]:
-    """Return so many patterns: keyword phrases with alternations, optional words, gaps and word boundaries.
+@cache
+def _zipf(size: int) -> tuple[float, ...]:
+    return tuple(1 / (rank + 5) for rank in range(size))
 
-    Each holds a word of its own kind, as real rule sets do; about two in a hundred match a ticket.
-    """
+
+def rules(count: int, seed: int = 2) -> list[str]:
+    """Return so many patterns: keyword phrases with alternations, optional words, gaps and word boundaries."""
     rng = random.Random(seed)
-    stems = _stems(rng, count)
+    words_of = {name: vocabulary(name) for name in WORDS}
     patterns = []
     for number in range(count):
-        words = WORDS[("en", "de")[number % 2]]
-        one, two, three = rng.sample(words, 3)
-        rare = stems[number]
+        one, two, three, four = rng.choices(words_of[("en", "de")[number % 2]], k=4)
         patterns.append(
             rng.choice((
-                rf"\b(?:{one}|{rare}) {two}\b",
-                rf"\b{one} (?:{two}|{three}|{rare})\b",
-                rf"\b{rare}(?:s|ing|en)? (?:{one}|{two})\b",
-                rf"\b(?:{one}|{two}) \w+ {rare}\b",
+                rf"\b(?:{one}|{two}|{three})\b",
+                rf"\b{one} (?:{two}|{three}|{four})\b",
+                rf"\b(?:{one}|{two})(?:s|ing|en)? (?:{three}|{four})\b",
+                rf"\b(?:{one}|{two}) \w+ {three}\b",
                 rf"\b{one}(?:n|s|es)? (?:is|was|ist|war)? ?{three}\b",
             ))
         )  # fmt: skip
     return patterns
-
-
-def _stems(rng: random.Random, count: int) -> Sequence[str]:
-    syllables = "ba ke li mo nu ra se ti vo zu pra ste gli kno dru wei sau mor fen tal".split()
-    return ["".join(rng.choices(syllables, k=4)) for _ in range(count)]

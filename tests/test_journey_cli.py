@@ -92,12 +92,12 @@ BAD = {
     "no time as a time": (written("t.json", b'{"body": "hello", "due_at": "quokkacanary"}'), "due_at"),
     "NaN": (written("t.json", b'{"body": "hello", "score": NaN}'), "JSON"),
     "infinity": (written("t.json", b'{"body": "hello", "score": 1e999}'), ""),
-    "half a surrogate pair": (written("t.json", b'{"body": "quokkacanary \\\\ud800"}'), ""),
+    "half a surrogate pair": (written("t.json", b'{"body": "quokkacanary \\ud800"}'), ""),
     "deep JSON": (written("t.json", b'{"body": "hello", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), ""),
     "cut off JSON": (written("t.json", b'{"body": "quokkacanary'), "JSON"),
     "broken YAML": (playbook(lambda text: text.replace("tiers:\n", "tiers: [\n", 1)), "own.yaml:"),
     "an unknown key": (playbook(lambda text: text + "\nquokka: 1\n"), "own.yaml:"),
-    "an unknown label in a rule": (playbook(lambda text: text.replace("rules:\n", RULE % "apocalyptic", 1)), "own.yaml:"),
+    "an unknown label in a rule": (playbook(lambda text: text.replace("\nrules:\n", "\n" + RULE % "apocalyptic", 1)), "own.yaml:"),
     "a pattern that RE2 refuses": (
         playbook(lambda text: text.replace("\nsignals:\n", "\nsignals:\n  own: {patterns: {en: ['a(?=b)']}}\n", 1)),
         "own.yaml:",
@@ -134,7 +134,7 @@ def test_an_error_in_a_playbook_names_its_line(tmp_path: Path) -> None:
     assert f"own.yaml:{line + 1}:" in triagedesk(tmp_path, *arguments).stderr.decode()
 
 
-@pytest.mark.parametrize("fault", ["error_401", "error_403", "error_404", "login_page"])
+@pytest.mark.parametrize("fault", ["error_401", "error_404"])
 def test_a_wrong_key_or_address_is_an_answer_by_rules_and_one_line_of_the_doctor(
     server: MisbehavingServer, fault: str, tmp_path: Path
 ) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, NotRequired, Self, cast
 
 from instructor import OpenAISchema
 from pydantic import ConfigDict, Field, ValidationError, create_model
-from typing_extensions import NotRequired, TypedDict  # pydantic asks for this one below Python 3.12
+from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
 from triagedesk.errors import FallbackReason, ModelAnswerInvalid, ModelError, ModelRefused
 from triagedesk.models import Said
@@ -99,7 +99,7 @@ def _dimension_type(name: str, labels: tuple[str, ...]) -> Any:
     if name == "urgency":
         fields["factor"] = NotRequired[_literal(FACTORS) | None]
     made: Any = TypedDict(f"Said_{name}", fields)  # type: ignore[misc]  # mypy wants a literal
-    made.__pydantic_config__ = _CONFIG
+    made.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
     return made
 
 

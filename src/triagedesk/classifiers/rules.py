@@ -66,7 +66,7 @@ class RulesClassifier:
 
     def classify(self, reading: Reading, facts: Facts) -> Classification:
         """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
-        hits = self._playbook.finder.find(reading.text)
+        hits = self._playbook.finder.find(reading.text, facts.language)
         facts = replace(facts, hits=hits)
         labels: dict[str, Choice] = {}
         issues: tuple[str, ...] = ()

@@ -110,11 +110,14 @@ class SignalFinder:
                 role, signal = tongue.owners[index]
                 yield role, signal, tongue.patterns[index], (start, end)
 
-    def find(self, text: str) -> Mapping[str, tuple[Hit, ...]]:
-        """Return the places of each signal found, in order of appearance."""
+    def find(self, text: str, detected: str | None = None) -> Mapping[str, tuple[Hit, ...]]:
+        """Return the places of each signal found, in order of appearance.
+
+        `detected` is the text's language, if known: it is searched whatever words the text holds.
+        """
         folded = FoldedText(text)
         found: dict[Owner, list[Hit]] = {}
-        for language in languages_in(folded.folded, self._tongues):
+        for language in languages_in(folded.words, self._tongues, detected):
             tongue = self._tongues[language]
             for index, start, end in tongue.compiled.find_folded(folded):
                 found.setdefault(tongue.owners[index], []).append((start, end))

@@ -6,49 +6,56 @@ languages, never take one away, so nothing appended to a ticket switches a patte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 ANY = "*"
 """The language of patterns that are searched in every text."""
 
-SHORT_WORDS = 8
-"""A text of fewer words is searched in every language: it may hold no common word at all."""
+SHORT_WORDS = 12
+"""In a text of fewer words, one common word is enough; where there is none at all, every language is searched."""
 
 _COMMON = {
-    "en": "the and is are was were my your you it its this that with for not have has had been can can't cannot i'm "
-    "i've it's don't didn't from they we our what when how please there would just but which his her will hello hi",
-    "de": "der die das und ist sind war ich wir sie ihr mein meine meinen meiner unser unsere nicht kein keine mit "
-    "von auf bei aus ein eine einen einem einer dass wenn wie was hat habe haben wird wurde bitte seit noch schon "
-    "auch aber oder zu im am es den dem des fur nach uber hallo guten danke mir mich ihnen",
-    "fr": "le la les un une des du et est sont je j'ai nous vous mon ma mes votre notre pas ne n'est c'est dans sur "
-    "pour avec par que qui au aux ce cette mais ou depuis bonjour merci suis ete ai avez plus tout d'un l'ai qu'il "
-    "on il elle sans chez encore deja",
-    "es": "el la los las un una unos y es son soy mi mis su sus no con por para que de del al en se me lo le pero "
-    "como esta este esto estoy tengo hay hola buenas buenos gracias ha han he muy desde ya sin nos cuando porque mas "
-    "usted ustedes fue yo te si",
-    "it": "il lo la gli le un una uno e sono mi mio mia miei non con per che di del della dei delle al alla nel nella "
-    "ho hai ha abbiamo avete questo questa ma come piu da dal anche ancora buongiorno salve ciao grazie quando si ci "
-    "vi vostro vostra nostro stato dopo senza e'",
-    "pt": "o os as um uma e sao meu minha meus minhas nao com por para que de do da dos das em no na nos nas eu voce "
-    "voces me se mas como esta este isso estou tenho ha ola bom boa obrigado obrigada ja mais desde sem quando foi "
-    "foram ao aos pelo pela ate so tem",
-    "nl": "de het een en is zijn ik wij jullie u mijn ons onze niet geen met van op bij uit dat wat als heb heeft "
-    "hebben wordt werd graag sinds nog al ook maar om te naar voor hallo goedendag beste dank er dit die kan hoe",
-    "pl": "i w na z do nie jest sa to sie ze mam mi moj moja moje nasz prosze dzien dobry od po za jak co ale czy "
-    "przez dla jestem mnie juz jeszcze tylko byl byla bylo o u ze przy przed pani pan witam dziekuje",
+    "en": "the and are were my your you this that with for not have been can cannot from they our what when how "
+    "please there would just but which hello i'm his she their it's don't didn't won't could should after because",
+    "de": "der das und ist sind ich wir sie ihr mein meine meinen meiner unser unsere nicht kein keine keinen mit von "
+    "auf bei aus ein eine einen einem einer dass wenn wie habe haben wird wurde bitte seit noch schon auch aber oder "
+    "zu im des fur nach uber hallo guten danke mir mich ihnen sich nur jetzt heute gestern immer wieder den dem es",
+    "fr": "les est sont je nous vous mes votre vos notre pas dans sur pour avec qui cette mais depuis bonjour bonsoir "
+    "merci suis ete avez ont elle ils chez encore deja aux une ce c'est j'ai n'est qu'il d'un l'ai rien toujours "
+    "etait aujourd'hui hier apres aucun aucune ca svp",
+    "es": "el los las y soy pero estoy tengo hay hola gracias muy usted ustedes fue yo hasta ahora aqui ayer hoy nada "
+    "buenas buenos dias porque desde cuando una para con mis sus esto eso mi del al ha han ningun ninguna tambien",
+    "it": "il gli sono mio mia miei che di della dello dei delle nel nella ho hai abbiamo avete hanno questo questa piu "
+    "anche ancora buongiorno buonasera salve ciao grazie quando ci vi vostro vostra nostro nostra stato dopo dal dalla "
+    "alla non perche adesso ieri oggi niente mi una con",
+    "pt": "nao uma voce voces isso estou tenho ola obrigado obrigada foi foram ao aos pelo pela meu minha meus minhas "
+    "sao muito agora ontem hoje ainda sem depois quero dia esta este desde quando para mais seu sua ja tem nem nos "
+    "ninguem nenhum tambem com",
+    "nl": "het een zijn wij jullie mijn ons onze niet geen bij uit dat wat als heb heeft hebben wordt werd graag sinds "
+    "nog ook maar naar voor goedendag goedemorgen beste dank dit hoe deze ik op kan u te vandaag gisteren",
+    "pl": "nie jest sa sie ze mam moj moja moje nasz prosze dzien dobry jak ale czy przez jestem mnie juz jeszcze tylko "
+    "byl byla bylo przy przed pani witam dziekuje od po dla mi wczoraj dzis dzisiaj",
+}
+"""Common words, without those that English or many other languages write alike ("die", "no", "son", "um")."""
+
+_WORDS = {
+    language: frozenset(part for word in words.split() for part in word.split("'") if len(part) > 1 or "'" not in word)
+    for language, words in _COMMON.items()
 }
 
-_WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}
-_EDGES = ".,;:!?()[]{}<>\"'-_*/\\…@#"
 
+def languages_in(words: Collection[str], known: Iterable[str], detected: str | None = None) -> tuple[str, ...]:
+    """Return those of the known languages that a text may hold, from its folded words.
 
-def languages_in(folded: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the known languages that a folded text may hold; all of them when none shows.
-
-    A language without a list here is always among them.
+    A language shows by two of its common words (one in a short text), or by being the one detected; a language
+    without a list here is always searched. All are, where none shows.
     """
-    words = {word.strip(_EDGES) for word in folded.split()}
     known = tuple(known)
-    found = tuple(name for name in known if name not in _WORDS or not _WORDS[name].isdisjoint(words))
-    shown = any(name in _WORDS for name in found)
-    return found if shown and len(words) >= SHORT_WORDS else known
+    enough = 1 if len(words) < SHORT_WORDS else 2
+    shown = {name for name in known if name == detected or len(_WORDS.get(name, _NONE).intersection(words)) >= enough}
+    if not shown.intersection(_WORDS):
+        return known
+    return tuple(name for name in known if name in shown or name not in _WORDS)
+
+
+_NONE: frozenset[str] = frozenset()

@@ -1,0 +1,127 @@
+"""The README cannot rot: its offline commands run, its marked outputs come out, and every setting stands in it."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from desk_parts import clean_environment
+from triagedesk import Settings
+
+README = Path(__file__).parents[1] / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+START, END = "<!-- settings: start -->\n", "<!-- settings: end -->"
+SHOWN = {"api_key": "–", "cache_dir": "`~/.cache/triagedesk`"}
+
+
+def blocks(kind: str) -> Iterator[str]:
+    """Yield the fenced blocks of a kind."""
+    for part in TEXT.split(f"\n```{kind}\n")[1:]:
+        yield part.split("\n```")[0]
+
+
+def commands() -> list[str]:
+    """Every triagedesk command that the README shows, without its comment."""
+    lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    shown = [line.split("  #")[0].strip().removeprefix(".venv/bin/") for line in lines]
+    return [line for line in shown if line.startswith("triagedesk ")]
+
+
+def outputs() -> dict[str, str]:
+    """What the README says the command before each mark prints, by the command."""
+    found = {}
+    for part in TEXT.split("<!-- output:")[1:]:
+        before = TEXT[: TEXT.index(part)]
+        command = next(line for line in reversed(before.splitlines()) if "triagedesk " in line and line.startswith("$"))
+        found[command.removeprefix("$ ").removeprefix(".venv/bin/").strip()] = part.split("```text\n")[1].split("\n```")[0]
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the commands name."""
+    made = tmp_path_factory.mktemp("readme")
+    (made / "ticket.json").write_text(json.dumps({"body": "My card was charged twice."}), encoding="utf-8")
+    (made / "tickets.csv").write_text("id,body\n1,My card was charged twice.\n2,Where is my invoice?\n", encoding="utf-8")
+    return made
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *shlex.split(command)], cwd=folder, env=clean_environment(folder), capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def plain(text: str) -> list[str]:
+    """Lines without what a terminal's width decides."""
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_readme_runs_offline(command: str, folder: Path) -> None:
+    done = run(command, folder)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readme_marks_an_output() -> None:
+    assert outputs()
+
+
+@pytest.mark.parametrize("command", outputs())
+def test_an_output_that_the_readme_marks_comes_out(command: str, folder: Path) -> None:
+    printed, promised = plain(run(command, folder).stdout), plain(outputs()[command])
+    assert [line for line in promised if line not in printed] == []
+    places = [printed.index(line) for line in promised]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("number", range(len(list(blocks("python")))))
+def test_the_readmes_python_runs(number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    program = list(blocks("python"))[number]
+    code = compile(program, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    names: dict[str, object] = {}
+    pending = eval(code, names)
+    if pending is not None:
+        asyncio.run(pending)
+    assert "suggestion" in names or capsys.readouterr().out.strip() == "high"
+
+
+def table() -> str:
+    """Write the table of settings as it must stand in the README."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = SHOWN.get(name) or ("–" if default is None else f"`{default}`")
+        rows.append(f"| `{name}` | {shown} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_every_setting_stands_in_the_readme() -> None:
+    assert TEXT.split(START)[1].split(END)[0] == table(), f"put this between the marks:\n{table()}"
+
+
+def test_the_readme_says_what_is_not_promised() -> None:
+    assert "Names and postal addresses are not caught" in TEXT
+
+
+@pytest.mark.parametrize("link", sorted({part.split(")")[0] for part in TEXT.split("](")[1:]}))
+def test_what_the_readme_links_to_is_there(link: str) -> None:
+    assert "://" in link or (README.parent / link.split("#")[0]).exists()
+
+
+def test_the_two_commands_for_a_fresh_machine_stand_in_the_readme_and_in_the_makefile() -> None:
+    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
+    for target in ("demo", "test"):
+        assert f"make {target}" in TEXT
+        assert f"\n{target}:" in makefile
+    assert "pip install --require-hashes -r requirements.lock" in TEXT
