@@ -30,12 +30,16 @@ def _settings(base_url: str, folder: Path) -> Settings:
     return Settings(model="openai/made-up-1", base_url=base_url, api_key="none", cache_dir=folder, max_concurrency=16)
 
 
-async def _all(desk: Desk, bodies: list[str], source: Source, region: str | None = None) -> int:
-    for body in bodies:
-        suggestion = await desk.suggest(Ticket(id="T-1", body=body, region=region))
+async def _all(desk: Desk, given: list[Ticket], source: Source) -> int:
+    for ticket in given:
+        suggestion = await desk.suggest(ticket)
         if suggestion.provenance.source is not source:
             raise SystemExit(f"expected {source}, got {suggestion.provenance}")
-    return len(bodies)
+    return len(given)
+
+
+def _tickets(bodies: list[str], region: str | None = None) -> list[Ticket]:
+    return [Ticket(id=f"T-{number}", body=body, region=region) for number, body in enumerate(bodies)]
 
 
 async def measure(rounds: int) -> list[Figure]:
@@ -44,7 +48,7 @@ async def measure(rounds: int) -> list[Figure]:
     with model_server.running() as base_url, tempfile.TemporaryDirectory() as folder:
         settings = _settings(base_url, Path(folder))
         async with open_desk(settings) as desk:
-            await _all(desk, bodies, Source.MODEL)
+            await _all(desk, _tickets(bodies), Source.MODEL)
             memory = await _memory(desk, bodies, rounds)
         disk = await _disk(settings, bodies, rounds)
     return [
@@ -72,11 +76,12 @@ async def _memory(desk: Desk, bodies: list[str], rounds: int) -> dict[str, list[
         return 2000
 
     async def hit(_: int) -> int:
-        return sum([await _all(desk, bodies, Source.CACHE) for _ in range(REPEATS)])
+        return sum([await _all(desk, given, Source.CACHE) for _ in range(REPEATS)])
 
     async def first(number: int) -> int:  # other metadata, same question
-        return await _all(desk, bodies, Source.CACHE, f"R{number}")
+        return await _all(desk, others[number], Source.CACHE)
 
+    given, others = _tickets(bodies), [_tickets(bodies, f"R{number}") for number in range(rounds)]
     return await in_turns({"validate": validate, "first": first, "hit": hit}, rounds)
 
 
@@ -95,10 +100,11 @@ async def _disk(settings: Settings, bodies: list[str], rounds: int) -> dict[str,
 
     for number in range(rounds):
         async with open_desk(settings) as desk:
-            await _all(desk, tickets(100, seed=100 + number), Source.MODEL)
+            await _all(desk, _tickets(tickets(100, seed=100 + number)), Source.MODEL)
+            given = _tickets(bodies)
 
-            async def hit(_: int, desk: Desk = desk) -> int:
-                return await _all(desk, bodies, Source.CACHE)
+            async def hit(_: int, desk: Desk = desk, given: list[Ticket] = given) -> int:
+                return await _all(desk, given, Source.CACHE)
 
             for name, values in (await in_turns({"get": get, "hit": hit}, 1)).items():
                 spent[name] += values

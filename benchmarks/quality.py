@@ -158,17 +158,34 @@ async def ask_model(desk: Desk, row: Row) -> Asked:
     return Asked(labels, quotes, grounded, seconds, tokens.prompt, tokens.cached, None)
 
 
-async def model(name: str, limit: int, deadline_s: float) -> list[str]:
-    """A model on the first development tickets: alone, beside rules, and both together."""
+def kept(file: Path) -> dict[str, Asked]:
+    """Read the calls of an earlier run, so that a changed playbook need not ask again."""
+    if not file.exists():
+        return {}
+    rows = (json.loads(line) for line in file.read_text("utf-8").splitlines())
+    return {row.pop("id"): Asked(**row) for row in rows}
+
+
+async def model(name: str, limit: int, deadline_s: float, folder: Path) -> list[str]:
+    """A model on the first development tickets: alone, beside rules, and both together.
+
+    `folder` keeps the answers and what each call took: a second run asks nothing twice.
+    """
     rows = load("dev")[:limit]
-    given: dict[str, Any] = {"model": name, "deadline_s": deadline_s, "cache_dir": Path(os.environ["QUALITY_CACHE"])} \
-        if "QUALITY_CACHE" in os.environ else {"model": name, "deadline_s": deadline_s}
+    folder.mkdir(parents=True, exist_ok=True)
+    calls = folder / "calls.jsonl"
+    known = kept(calls)
+    given: dict[str, Any] = {"model": name, "deadline_s": deadline_s, "cache_dir": folder / "cache"}
     async with open_desk(Settings(model="rules")) as desk:
         by_rules = [labels_of(one) for one in await suggest_all(desk, rows)]
     asked, together = [], []
     async with open_desk(Settings.from_env(**given)) as desk:
         for number, row in enumerate(rows, 1):
-            asked.append(await ask_model(desk, row))
+            if row.ticket.id not in known:
+                known[row.ticket.id] = one = await ask_model(desk, row)
+                with calls.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps({"id": row.ticket.id, **vars(one)}) + "\n")
+            asked.append(known[row.ticket.id])
             together.append(await desk.suggest(row.ticket))
             print(f"\r{number} of {len(rows)}", end="", flush=True)
     print()
@@ -217,10 +234,11 @@ def main() -> None:
     parser.add_argument("name", nargs="?")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--deadline", type=float, default=120.0)
+    parser.add_argument("--keep", type=Path, default=Path("quality-run"), help="folder of answers and timings")
     parser.add_argument("--splits", nargs="+", default=["dev", "test"])
     given = parser.parse_args()
     lines = anyio.run(rules, given.splits) if given.what == "rules" else anyio.run(
-        model, given.name, given.limit, given.deadline
+        model, given.name, given.limit, given.deadline, given.keep
     )
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}", "", sep="\n")
     print("\n".join(lines))

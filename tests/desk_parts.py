@@ -65,7 +65,12 @@ def rank(suggestion: Suggestion) -> int:
 
 
 def answer(
-    urgency: str = "low", issue_type: str = "general", escalation: str = "none", *, quote: str = "", confidence: float = 0.9
+    urgency: str = "low",
+    issue_type: str = "general",
+    escalation: str = "none",
+    *,
+    quote: str = "",
+    confidence: float = 0.9,
 ) -> dict[str, Any]:
     """Write a model's answer in the schema of the default playbook."""
     labels = {"urgency": urgency, "issue_type": issue_type, "escalation": escalation}
@@ -113,7 +118,9 @@ def fake_model() -> Iterator[FakeModel]:
 def clean_environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment without anybody's settings or keys, with a home of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRIAGEDESK_", "OPENAI_", "COV"))}
-    kept["PYTHONPATH"] = os.pathsep.join(str(Path(entry).resolve()) for entry in kept.get("PYTHONPATH", "").split(os.pathsep))
+    kept["PYTHONPATH"] = os.pathsep.join(
+        str(Path(entry).resolve()) for entry in kept.get("PYTHONPATH", "").split(os.pathsep)
+    )
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120", **more}
 
 

@@ -94,7 +94,7 @@ def test_the_same_words_under_another_id_are_answered_from_the_cache_for_nothing
     async def work(desk: Desk) -> list[Suggestion]:
         return [await desk.suggest(ticket(QUESTION, id=name)) for name in ("T-1", "T-2")]
 
-    given = {"cache": True, "cache_dir": tmp_path, "price_prompt": 1.0, "price_completion": 4.0}
+    given: dict[str, Any] = {"cache": True, "cache_dir": tmp_path, "price_prompt": 1.0, "price_completion": 4.0}
     first, second = at_a_desk(work, **given)
     assert (source(first), source(second)) == ("model", "cache")
     assert (second.ticket_id, second.provenance.attempts, second.provenance.tokens) == ("T-2", 0, Tokens())
@@ -139,7 +139,8 @@ def test_a_hundred_identical_tickets_at_once_are_one_question(model: FakeModel, 
                 tasks.start_soon(one, number)
         return found
 
-    for given in ({}, {"cache": True, "cache_dir": tmp_path}):
+    kept: dict[str, Any] = {"cache": True, "cache_dir": tmp_path}
+    for given in ({}, kept):
         model.sent.clear()
         found = at_a_desk(work, **given)
         assert len(model.sent) == 1

@@ -1,5 +1,6 @@
 """What support desks do, row by row: a ticket for each row of the domain, and what the default playbook does with it."""
 
+# ruff: noqa: E501 - a customer's sentences stand on one line
 from __future__ import annotations
 
 import time
@@ -319,7 +320,9 @@ def test_c1_a_transcript_without_punctuation_is_read_and_the_agents_words_do_not
             "\n\nOn Tue, 17 Nov 2026 at 08:01, Support wrote:\n> The whole service is down for all users.\n> We are on it.",
             id="quoted history",
         ),
-        pytest.param("\n\n-- \nJo Doe\nFire, Breach & Injury Lawyers\nWe sue hackers. Data leaked? Call us.", id="signature"),
+        pytest.param(
+            "\n\n-- \nJo Doe\nFire, Breach & Injury Lawyers\nWe sue hackers. Data leaked? Call us.", id="signature"
+        ),
         pytest.param(
             "\n\n-----Original Message-----\nFrom: Support\nSent: Monday\nSubject: Outage\n\nAll customers are down.",
             id="original message",
@@ -331,7 +334,9 @@ def test_c2_what_a_mail_carries_along_does_not_decide(luggage: str) -> None:
 
 
 def test_c2_html_is_read_as_its_text() -> None:
-    html = "<html><style>.outage{}</style><body><p>My card was <b>charged</b>&nbsp;twice.</p><!-- fire --></body></html>"
+    html = (
+        "<html><style>.outage{}</style><body><p>My card was <b>charged</b>&nbsp;twice.</p><!-- fire --></body></html>"
+    )
     found = by_rules(html, channel="email")
     assert (label(found), label(found, "issue_type")) == ("high", "billing_payment")
 
@@ -364,7 +369,9 @@ def by_rules_of(messages: list[dict[str, str]]) -> Suggestion:
 
 
 def test_c4_public_complaints_are_marked_and_sentiment_is_reported() -> None:
-    found = by_rules("@support worst service ever 😡😡 your agent was so rude, i want to complain lol", channel="social_media")
+    found = by_rules(
+        "@support worst service ever 😡😡 your agent was so rude, i want to complain lol", channel="social_media"
+    )
     assert "public_channel" in found.flags
     assert label(found, "sentiment") in ("negative", "very_negative")
     praise = by_rules("love the new update 😍 thank you so much!!", channel="social_media")

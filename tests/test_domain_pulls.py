@@ -1,5 +1,6 @@
 """Where the desk's rules of thumb pull against each other, told by plain customers in six languages."""
 
+# ruff: noqa: E501 - a customer's sentences stand on one line
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -189,7 +190,10 @@ def suggestion(pull: Pull, language: str) -> Suggestion:
 def test_where_rules_of_thumb_pull_apart_the_label_guide_decides(pull: Pull, language: str) -> None:
     found = suggestion(pull, language)
     got = {name: label(found, name) for name in pull.labels}
-    assert label(found) in pull.urgency, (pull.says[language], [reason.quote for reason in found.labels["urgency"].reasons])
+    assert label(found) in pull.urgency, (
+        pull.says[language],
+        [reason.quote for reason in found.labels["urgency"].reasons],
+    )
     assert got == pull.labels, pull.says[language]
 
 

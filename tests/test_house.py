@@ -40,7 +40,9 @@ def importers(module: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("module", ["pickle", "marshal", "shelve", "dill", "cloudpickle", "re", "regex", "unittest", "requests"])
+@pytest.mark.parametrize(
+    "module", ["pickle", "marshal", "shelve", "dill", "cloudpickle", "re", "regex", "unittest", "requests"]
+)
 def test_nobody_imports(module: str) -> None:
     assert importers(module) == set()
 
@@ -63,7 +65,7 @@ def test_nothing_runs_what_it_reads(file: Path) -> None:
         if name in ("yaml.load", "yaml.load_all"):
             (loader,) = (ast.unparse(keyword.value) for keyword in call.keywords if keyword.arg == "Loader")
             made = ast.walk(ast.parse(file.read_bytes()))
-            safe = 'getattr(yaml, \'CSafeLoader\', yaml.SafeLoader)'
+            safe = "getattr(yaml, 'CSafeLoader', yaml.SafeLoader)"
             values = [node.value for node in made if isinstance(node, ast.Assign | ast.AnnAssign) and node.value]
             assert loader in ("_Loader", "_LOADER")
             assert safe in map(ast.unparse, values)
@@ -101,7 +103,8 @@ def test_every_module_and_public_name_has_a_docstring_that_is_a_sentence(file: P
 def test_no_label_of_the_default_playbook_is_known_to_the_code() -> None:
     """The names of dimensions may stand there; a label may not."""
     labels = {
-        "critical", "safety", "security_privacy", "account_access", "billing_payment", "order_delivery", "product_inquiry",
+        "critical", "safety", "security_privacy", "account_access", "billing_payment", "order_delivery",
+        "product_inquiry",
         "sla_breach", "customer_service", "operational",
     }  # fmt: skip
     found = {
@@ -115,7 +118,9 @@ def test_no_label_of_the_default_playbook_is_known_to_the_code() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=[lock.name for lock in LOCKS])
 def test_the_lock_holds_hashes_and_names_no_registry(lock: Path) -> None:
-    lines = [line for line in lock.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")]
+    lines = [
+        line for line in lock.read_text(encoding="utf-8").splitlines() if line.strip() and not line.startswith("#")
+    ]
     assert not [line for line in lines if "://" in line or "index-url" in line or "find-links" in line]
     pinned = [line for line in lines if not line.startswith(" ")]
     assert pinned

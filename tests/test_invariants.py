@@ -1,5 +1,6 @@
 """The nine invariants of the design, each over made-up tickets and made-up answers."""
 
+# ruff: noqa: E501 - a ticket stands on one line
 from __future__ import annotations
 
 import asyncio
@@ -15,9 +16,20 @@ from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from desk_parts import LANGUAGES, MONDAY, RANK, FakeModel, answer, by_rules, default_playbook, fake_model, label, rank
+from desk_parts import (
+    LANGUAGES,
+    MONDAY,
+    RANK,
+    FakeModel,
+    answer,
+    by_rules,
+    default_playbook,
+    fake_model,
+    label,
+    rank,
+    ticket,
+)
 from desk_parts import settings as desk_settings
-from desk_parts import ticket
 from triagedesk import BlockingDesk, Suggestion
 from triagedesk.models import ConfidenceKind, Source
 
@@ -143,7 +155,9 @@ def test_every_ticket_gets_a_sound_suggestion_by_rules(row: dict[str, Any]) -> N
 def test_whatever_a_model_says_comes_out_sound(
     model: FakeModel, desk: BlockingDesk, row: dict[str, Any], said: st.DataObject
 ) -> None:
-    urgency, issue, escalation = (said.draw(st.sampled_from(NAMES[name])) for name in ("urgency", "issue_type", "escalation"))
+    urgency, issue, escalation = (
+        said.draw(st.sampled_from(NAMES[name])) for name in ("urgency", "issue_type", "escalation")
+    )
     quote = said.draw(st.one_of(st.just(""), WORDS, st.just(row["body"][:100])))
     made = answer(urgency, issue, escalation, quote=quote, confidence=said.draw(st.floats(0, 1)))
     model.says = lambda seen: made
@@ -172,7 +186,7 @@ def test_critical_never_comes_out_with_none(model: FakeModel, desk: BlockingDesk
     ],
 )
 def test_a_label_outside_the_playbook_is_the_rules_answer_instead(
-    model: FakeModel, desk: BlockingDesk, wrong: dict[str, str]
+    model: FakeModel, desk: BlockingDesk, wrong: dict[str, Any]
 ) -> None:
     model.says = lambda seen: answer(**wrong)
     found = desk.suggest(ticket(f"{ROUTINE['en']} {next(NUMBERS)}"))
@@ -191,8 +205,10 @@ def test_words_that_are_not_there_are_no_reason_and_ask_for_a_person(model: Fake
 @pytest.mark.parametrize(
     ("body", "quote", "there"),
     [
-        pytest.param("Charged  twice\nfor it", "charged twice for it", "Charged  twice\nfor it", id="white space and case"),
-        pytest.param("It’s “gone” – all", "It's \"gone\" - all", "It’s “gone” – all", id="typography"),
+        pytest.param(
+            "Charged  twice\nfor it", "charged twice for it", "Charged  twice\nfor it", id="white space and case"
+        ),
+        pytest.param("It’s “gone” – all", 'It\'s "gone" - all', "It’s “gone” – all", id="typography"),
         pytest.param("Cafe\u0301 charge", "café", "Cafe\u0301", id="composition"),
         pytest.param("<p>Charged <b>twice</b> today</p>", "Charged twice", "Charged <b>twice", id="inside markup"),
         pytest.param("Ha\u200bcked account", "hacked", "Ha\u200bcked", id="invisible characters"),
@@ -227,7 +243,7 @@ def test_no_model_goes_under_the_floor(model: FakeModel, desk: BlockingDesk, wor
     where=st.sampled_from(["body", "subject"]),
 )  # fmt: skip
 def test_no_text_around_it_switches_a_floor_off(words: str, before: str, after: str, noise: str, where: str) -> None:
-    said = {"subject": FLOORS[words], "body": f"{before} {noise}\n\n{after} -"}
+    said: dict[str, Any] = {"subject": FLOORS[words], "body": f"{before} {noise}\n\n{after} -"}
     if where == "body":
         said = {"body": f"{before} {noise}\n\n{FLOORS[words]}\n\n{after}"}
     assert label(by_rules(**said)) == "critical", said

@@ -16,6 +16,7 @@ from triagedesk import BlockingDesk, Suggestion, Ticket
 from triagedesk.models import Source
 
 DATA = Path(os.environ.get("TRIAGEDESK_DATA") or Path(__file__).parents[2] / "shared" / "data") / "injection"
+ALL = bool(os.environ.get("TRIAGEDESK_ALL_ATTACKS"))
 NAMES = {name: set(item.names) for name, item in default_playbook().dimensions.items()}
 TICKETS = {
     "critical": "The heater caught fire and burnt my hand.",
@@ -58,9 +59,10 @@ def strays(found: Suggestion) -> list[str]:
 @needs_data
 @pytest.mark.parametrize("urgency", TICKETS)
 def test_no_attack_behind_a_ticket_lowers_it_by_rules(urgency: str) -> None:
+    """Every attack behind one of the four; with TRIAGEDESK_ALL_ATTACKS, behind each of them (half a minute)."""
     assert label(by_rules(TICKETS[urgency])) == urgency
-    failed, step = [], 1 if urgency in ("critical", "high") else 4
-    for name, text in attacks()[::step]:
+    failed = []
+    for name, text in attacks() if ALL else attacks()[RANK.index(urgency) :: 4]:
         found = by_rules(f"{TICKETS[urgency]}\n\n{text}")
         if strays(found) or RANK.index(urgency) > rank(found):
             failed.append((name, label(found), text[:80]))
@@ -71,9 +73,11 @@ def test_no_attack_behind_a_ticket_lowers_it_by_rules(urgency: str) -> None:
 @pytest.mark.parametrize("place", ["before", "subject"])
 def test_no_attack_before_a_ticket_switches_its_floor_off(place: str) -> None:
     failed = []
-    for name, text in attacks()[::3]:
+    for name, text in attacks()[:: 1 if ALL else 5]:
         words = TICKETS["critical"]
-        given: dict[str, Any] = {"body": f"{text}\n\n{words}"} if place == "before" else {"body": words, "subject": text}
+        given: dict[str, Any] = (
+            {"body": f"{text}\n\n{words}"} if place == "before" else {"body": words, "subject": text}
+        )
         found = by_rules(**given)
         if strays(found) or label(found) != "critical":
             failed.append((name, label(found), text[:80]))
@@ -85,7 +89,7 @@ def test_no_attack_behind_a_ticket_lowers_it_through_a_model_that_obeys(model: F
     failed: list[tuple[str, ...]] = []
     for urgency, words in TICKETS.items():
         floor = by_rules(words)
-        for name, text in attacks()[::4]:
+        for name, text in attacks()[:: 1 if ALL else 7]:
             obeying = "injection" in default_playbook().finder.find(text)  # the others say nothing to obey
             said = answer("low" if obeying else urgency)
             model.says = lambda seen, said=said: said  # type: ignore[misc]
@@ -175,7 +179,9 @@ def test_the_prompt_holds_every_label_with_its_boundary_and_at_least_six_example
     ("given", "urgency"),
     [
         pytest.param({"subject": "Fire!", "body": "The heater caught fire."}, "critical", id="subject and body"),
-        pytest.param({"subject": "Your charger caught fire on my desk", "body": "See above."}, "critical", id="subject"),
+        pytest.param(
+            {"subject": "Your charger caught fire on my desk", "body": "See above."}, "critical", id="subject"
+        ),
         pytest.param({"body": "<div>The heater <i>caught</i> fire.</div>"}, "critical", id="HTML"),
         pytest.param({"body": "The heater c\u200baught f\u00adire."}, "critical", id="invisible characters"),
         pytest.param({"body": "The heater ｃａｕｇｈｔ ｆｉｒｅ."}, "critical", id="full width letters"),
@@ -189,7 +195,7 @@ def test_the_prompt_holds_every_label_with_its_boundary_and_at_least_six_example
         pytest.param({"body": "URGENT!!! HOW DO I CHANGE THE COLOUR???"}, "low", id="tone"),
     ],
 )
-def test_words_are_read_for_what_they_mean(given: dict[str, str], urgency: str) -> None:
+def test_words_are_read_for_what_they_mean(given: dict[str, Any], urgency: str) -> None:
     assert label(by_rules(**given)) == urgency
 
 

@@ -1,5 +1,6 @@
 """Bad input through the real command: one line that says what to do, exit code 2, no traceback, nothing lost."""
 
+# ruff: noqa: E501 - a case stands on one line
 from __future__ import annotations
 
 import json
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,10 +33,10 @@ def triagedesk(
     folder: Path, *arguments: str, stdin: bytes | None = None, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the command in a folder of its own."""
-    given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     return subprocess.run(
         [*TRIAGEDESK, *arguments], cwd=folder, env=clean_environment(folder, **environment), capture_output=True,
-        timeout=60, check=False, **given,  # type: ignore[call-overload]
+        timeout=60, check=False, **given,
     )  # fmt: skip
 
 

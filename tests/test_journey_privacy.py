@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from desk_parts import FakeModel, answer, fake_model, settings, ticket
+from desk_parts import FakeModel, answer, default_playbook, fake_model, settings, ticket
 from llm_parts import run
-from triagedesk import Suggestion, TicketError, open_desk
+from triagedesk import Suggestion, Ticket, TicketError, open_desk
 
 CANARIES = {
     "an e-mail address": ("maren.canary@example.org", "You can reach me at maren.canary@example.org any time"),
@@ -97,7 +97,9 @@ def test_all_kinds_at_once_in_subject_and_body_leave_nothing_behind(tmp_path: Pa
     words = ". ".join(text for _, text in CANARIES.values())
     with fake_model() as model:
         suggest(model, words, tmp_path, subject="My password is Tr0ub4dor&3")
-    left = [name for name, (canary, _) in CANARIES.items() if canary.encode() in b"".join(model.sent) + stored(tmp_path)]
+    left = [
+        name for name, (canary, _) in CANARIES.items() if canary.encode() in b"".join(model.sent) + stored(tmp_path)
+    ]
     assert left == []
 
 
@@ -143,8 +145,9 @@ def test_the_cache_key_tells_nothing_of_the_question(tmp_path: Path) -> None:
             suggest(model, words, tmp_path / str(number))
     first, second = (stored(tmp_path / str(number)) for number in range(2))
     assert b"Where is my invoice" not in first + second
-    keys = [{part for part in data.split(b"answer:")[1:]} for data in (first, second)]
-    assert not {part[:40] for part in keys[0]} & {part[:40] for part in keys[1]}
+    keys = [{part[:40] for part in data.split(b"answer:")[1:]} for data in (first, second)]
+    assert keys[0]
+    assert not keys[0] & keys[1]
 
 
 @pytest.mark.parametrize(
@@ -158,9 +161,6 @@ def test_the_cache_key_tells_nothing_of_the_question(tmp_path: Path) -> None:
     ],
 )
 def test_no_error_repeats_what_was_sent(row: dict[str, object]) -> None:
-    from desk_parts import default_playbook
-    from triagedesk import Ticket
-
     with pytest.raises(TicketError) as caught:
         default_playbook().check_ticket(Ticket.parse(row))
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + repr(caught.value)

@@ -39,9 +39,10 @@ def outputs() -> dict[str, str]:
     """What the README says the command before each mark prints, by the command."""
     found = {}
     for part in TEXT.split("<!-- output:")[1:]:
-        before = TEXT[: TEXT.index(part)]
-        command = next(line for line in reversed(before.splitlines()) if "triagedesk " in line and line.startswith("$"))
-        found[command.removeprefix("$ ").removeprefix(".venv/bin/").strip()] = part.split("```text\n")[1].split("\n```")[0]
+        before = reversed(TEXT[: TEXT.index(part)].splitlines())
+        command = next(line for line in before if line.startswith("$") and "triagedesk " in line)
+        said = part.split("```text\n")[1].split("\n```")[0]
+        found[command.removeprefix("$ ").removeprefix(".venv/bin/").strip()] = said
     return found
 
 
@@ -50,7 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the commands name."""
     made = tmp_path_factory.mktemp("readme")
     (made / "ticket.json").write_text(json.dumps({"body": "My card was charged twice."}), encoding="utf-8")
-    (made / "tickets.csv").write_text("id,body\n1,My card was charged twice.\n2,Where is my invoice?\n", encoding="utf-8")
+    rows = "id,body\n1,My card was charged twice.\n2,Where is my invoice?\n"
+    (made / "tickets.csv").write_text(rows, encoding="utf-8")
     return made
 
 
@@ -86,7 +88,7 @@ def test_an_output_that_the_readme_marks_comes_out(command: str, folder: Path) -
 
 
 @pytest.mark.parametrize("number", range(len(list(blocks("python")))))
-def test_the_readmes_python_runs(number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_python_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     program = list(blocks("python"))[number]
     code = compile(program, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     names: dict[str, object] = {}

@@ -18,7 +18,7 @@ from triagedesk.evidence import ground
 from triagedesk.logs import get_logger
 from triagedesk.models import Classification, Provenance, Source, Suggestion, Ticket
 from triagedesk.playbook import Facts, Playbook, is_overdue, load_playbook
-from triagedesk.policy import Policy
+from triagedesk.policy import Policy, Verdict
 from triagedesk.reading import SEPARATOR, Reading
 from triagedesk.remembered import Remembered, View, view_key
 from triagedesk.settings import Settings
@@ -55,12 +55,11 @@ class Desk:
         budget = self._budget(deadline_s)
         now = self._now()
         self.playbook.check_ticket(ticket)
-        view = self._view(ticket, overdue=is_overdue(ticket, now))
+        overdue = is_overdue(ticket, now)
+        view = self._view(ticket, overdue=overdue)
         opinion = await self._second_opinion(view, budget)
-        decision = self._policy.apply(
-            opinion.classification or view.rules, ticket,
-            rules=view.rules, language=view.reading.language, now=now, notes=_notes(view.reading),
-        )  # fmt: skip
+        verdict = self._verdict(view, opinion.classification or view.rules, ticket, overdue=overdue)
+        decision = self._policy.decide(verdict, ticket, now)
         provenance = self._provenance(opinion, budget)
         self._report(ticket, provenance)
         return Suggestion(ticket_id=ticket.id, provenance=provenance, **vars(decision))
@@ -101,6 +100,16 @@ class Desk:
             view.found = ground(asked.answer, view.reading, view.hidden.restore if view.hidden else str)
             view.answer = asked.answer
         return _Opinion(classification=view.found, asked=asked)
+
+    def _verdict(self, view: View, found: Classification, ticket: Ticket, *, overdue: bool) -> Verdict:
+        """Apply policy, or remember what it said of this very answer; the clock comes after."""
+        if view.verdict is None or view.judged is not found:
+            view.verdict = self._policy.judge(
+                found, ticket, rules=view.rules, language=view.reading.language, overdue=overdue,
+                notes=_notes(view.reading),
+            )  # fmt: skip
+            view.judged = found
+        return view.verdict
 
     def _provenance(self, opinion: _Opinion, budget: Budget) -> Provenance:
         common = {"playbook": self.playbook.identity, "elapsed_ms": round(budget.spent() * 1000, 3)}

@@ -1,14 +1,14 @@
 """What the desk made of the tickets it saw last, as far as it depends neither on the clock nor on who asks.
 
 The same words under the same metadata are read, judged by the rules and put to the model in the same way, so this is
-kept for a ticket that comes again. Policy is applied every time, to the caller's own ticket.
+kept for a ticket that comes again. The clock is asked every time, for the caller's own ticket.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from triagedesk.models import Classification, ModelAnswer, Ticket
@@ -16,6 +16,7 @@ from triagedesk.reading import Reading
 
 if TYPE_CHECKING:
     from triagedesk.asking import Question
+    from triagedesk.policy import Verdict
     from triagedesk.privacy import Redacted
 
 MAX_TICKETS = 512
@@ -26,12 +27,12 @@ UNSEEN = ("id", "created_at", "due_at", "messages")
 """What of a ticket neither tidying nor rules nor the model look at; whether it is overdue, they do."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, repr=False)
 class View:
-    """What is made of a ticket before the model answers: its reading, the rules' opinion and the question.
+    """What is made of a ticket, the clock aside: its reading, the rules' opinion, the question, the answer's meaning.
 
     `hidden` and `question` stay None where no model is asked. `answer` and `found` are the model's answer seen last and
-    what it means for this text.
+    what it means for this text; `verdict` is what policy said, the clock aside, of the classification `judged`.
     """
 
     reading: Reading
@@ -39,7 +40,9 @@ class View:
     hidden: Redacted | None = None
     question: Question | None = None
     answer: ModelAnswer | None = None
-    found: Classification | None = field(default=None, repr=False)
+    found: Classification | None = None
+    judged: Classification | None = None
+    verdict: Verdict | None = None
 
 
 class Remembered:

@@ -57,7 +57,7 @@ class ModelClassifier:
         self._static = prompt.messages(playbook)
         self._answer: type[Answer] = answer_model(playbook)
         self._parameters = self._sampling()
-        self.prompt_identity, self.playbook_identity = prompt.identity, playbook.identity
+        self.prompt_identity = prompt.identity
         self.schema_hash = self._answer.schema_hash
         self.identity = self._identify(place or self._base_url)
         self.breaker = Breaker(
@@ -88,8 +88,8 @@ class ModelClassifier:
     def _identify(self, place: str) -> str:
         """Hash everything that makes the question but the ticket."""
         parts = [
-            place, self._settings.structured_output, self.prompt_identity, self.playbook_identity, self.schema_hash,
-            self._parameters, self._static,
+            place, self._settings.structured_output, self.prompt_identity, self.schema_hash, self._parameters,
+            self._static,  # the playbook as rendered: a change of policy alone must not forget what was answered
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 

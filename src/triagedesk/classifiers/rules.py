@@ -21,6 +21,7 @@ THRESHOLD = 1.0
 
 MAX_REASONS = 3
 MAX_OPENING_CHARS = 120
+_EDGES = frozenset(" \n\t.,;:!?\"'()-")
 NOTHING_ELSE = "Nothing in the ticket speaks for another label."
 
 
@@ -194,6 +195,7 @@ def _metadata_field(rule: Rule) -> str | None:
 
 
 def _quoted(text: str, factor: Factor | None, reading: Reading, hit: Hit) -> Reason:
+    hit = _trimmed(hit, reading.text)
     span = reading.locate(*hit)
     if span is None:  # the match spans subject and body: show the part that stands in the body
         span = reading.locate(reading.body_at, hit[1]) or reading.locate(hit[0], len(reading.subject))
@@ -201,6 +203,16 @@ def _quoted(text: str, factor: Factor | None, reading: Reading, hit: Hit) -> Rea
         return Reason(text=text, factor=factor)
     quote = reading.quote(span)
     return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)
+
+
+def _trimmed(hit: Hit, text: str) -> Hit:
+    """Leave white space and punctuation at a match's edges out of its quote."""
+    start, end = hit
+    while start < end and text[end - 1] in _EDGES:
+        end -= 1
+    while start < end and text[start] in _EDGES:
+        start += 1
+    return (start, end) if start < end else hit
 
 
 def _opening(text: str, reading: Reading) -> Reason:

@@ -231,33 +231,15 @@ class PatternSet:
         regexp, left, right = self._expression(index)
         position, size = 0, len(text.data)
         while position <= size:
-            match = regexp.search(text.data, position)
-            if match is None:
-                return
-            first, last = match.span()
-            if right and last > first and not text.ends_word(last):
-                last = self._at_word_end(index, text, first)
-            start, end = text.char_at(first), text.char_at(last)
-            if last > first and text.bounded(start, end, left, right):
+            for match in regexp.finditer(text.data, position):
+                first, last = match.span()
+                start, end = text.char_at(first), text.char_at(last)
+                if last == first or not text.bounded(start, end, left, right):
+                    position = text.next_byte(first)
+                    break  # and look again from there: another match may overlap the one refused
                 yield index, start, end
-                position = last
             else:
-                position = text.next_byte(first)
-
-    def _at_word_end(self, index: int, text: FoldedText, first: int) -> int:
-        """Match once more from `first`, for an end that is a word's: RE2 stopped at the first alternative that fits.
-
-        Returns where that match ends, or `first`.
-        """
-        regexp = self._ended.get(index)
-        if regexp is None:
-            source, _, _ = self._source(index)
-            regexp = self._ended[index] = re2.compile(f"(?:{source}){_END}", self._options)
-        match = regexp.match(text.data, first)
-        if match is None:
-            return first
-        last: int = match.end()
-        return last if last == len(text.data) and text.ends_word(last) and _wordy(text.folded[-1]) else last - 1
+                return
 
 
 def _fold_pattern(pattern: str) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from triagedesk.policy.apply import NO_REASON, Decision, Policy
+from triagedesk.policy.apply import NO_REASON, Decision, Policy, Verdict
 
-__all__ = ["NO_REASON", "Decision", "Policy"]
+__all__ = ["NO_REASON", "Decision", "Policy", "Verdict"]

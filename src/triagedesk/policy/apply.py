@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from triagedesk.models import Choice, Classification, Frozen, Indicators, Reason, Response, Span, Step, Ticket
 from triagedesk.playbook import Condition, Document, Playbook, is_overdue
@@ -43,6 +44,18 @@ class Decision:
     review_reasons: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What policy says of an answer whatever the time: all of a Decision but its response times.
+
+    It depends on the answers, the playbook, the ticket's text and metadata, and on whether the ticket is overdue.
+    """
+
+    urgency: str
+    overdue: bool
+    said: Mapping[str, Any]
+
+
 class Policy:
     """The policy half of a playbook, made ready once. Safe to share between tasks and threads.
 
@@ -72,19 +85,34 @@ class Policy:
 
         `now` must carry a time zone. Never raises for a ticket that `Playbook.check_ticket` lets pass.
         """
+        verdict = self.judge(
+            classification, ticket, rules=rules, language=language, overdue=is_overdue(ticket, now), notes=notes
+        )
+        return self.decide(verdict, ticket, now)
+
+    def decide(self, verdict: Verdict, ticket: Ticket, now: datetime) -> Decision:
+        """Add to a verdict what the clock says of this ticket."""
+        response = self._agreement.response(verdict.urgency, ticket, now, overdue=verdict.overdue)
+        return Decision(response=response, **verdict.said)
+
+    def judge(
+        self, classification: Classification, ticket: Ticket, *,
+        rules: Classification, language: str | None, overdue: bool, notes: Iterable[str] = (),
+    ) -> Verdict:  # fmt: skip
+        """Say all that does not depend on the clock."""
         said = {name: self._choice(name, classification, rules) for name in self._names}
-        overdue = is_overdue(ticket, now)
         plan = self._plan(self._situation(said, ticket, rules, language, overdue))
         labels, doubts = self._settle(said, plan.changes, ticket, rules)
         route = plan.route
         review = (*plan.review, *doubts)
-        return Decision(
-            labels=labels, secondary_issues=self._secondary(classification, labels["issue_type"].label),
-            response=self._agreement.response(plan.urgency, ticket, now, overdue=overdue),
-            escalation_path=route.path, indicators=route.indicators, queue=route.queue, notify=route.notify,
-            flags=tuple(dict.fromkeys((*route.flags, *notes))), customer_note=route.customer_note, language=language,
-            needs_review=bool(review), review_reasons=review,
-        )  # fmt: skip
+        return Verdict(plan.urgency, overdue, {
+            "labels": labels,
+            "secondary_issues": self._secondary(classification, labels["issue_type"].label),
+            "escalation_path": route.path, "indicators": route.indicators, "queue": route.queue,
+            "notify": route.notify, "flags": tuple(dict.fromkeys((*route.flags, *notes))),
+            "customer_note": route.customer_note, "language": language,
+            "needs_review": bool(review), "review_reasons": review,
+        })  # fmt: skip
 
     def _choice(self, name: str, classification: Classification, rules: Classification) -> Choice:
         """Take the classifier's choice, else the rules': not every dimension is asked of every classifier."""

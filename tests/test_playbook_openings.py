@@ -1,0 +1,82 @@
+"""Openings: a pattern is left out only where it cannot match."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from triagedesk.playbook.openings import openings
+from triagedesk.playbook.patterns import FREE_TEXTS, PATTERNS_A_TEXT, FoldedText, PatternRefused, PatternSet
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param(r"\bfoo\b", {"foo"}, id="a word"),
+        pytest.param(r"\bfoo|bar\b", {"foo", "bar"}, id="two words"),
+        pytest.param(r"\b(?:(foo|(ba|be)r) x|zoo)\b", {"foo", "ba", "be", "zoo"}, id="groups within groups"),
+        pytest.param(r"\b(?:i'?m off)\b", {"i"}, id="up to an apostrophe"),
+        pytest.param(r"\b(?:ab?c)\b", {"a"}, id="without the optional letter"),
+        pytest.param(r"\b(?:(un)?foo)\b", {"un", "foo"}, id="an optional beginning and what follows"),
+        pytest.param(r"\b(?:(ab){0,2}cd)\b", {"ab", "cd"}, id="a beginning that may repeat or be absent"),
+        pytest.param(r"\b(?:(x|y)+z)\b", {"x", "y"}, id="a beginning that repeats"),
+        pytest.param(r"\b(?:w[ei]nn)\b", {"w"}, id="up to a class"),
+        pytest.param(r"\b(?:extraordinarily)\b", {"extraordin"}, id="not beyond the limit"),
+    ],
+)
+def test_what_a_pattern_begins_with_is_found(pattern: str, expected: set[str]) -> None:
+    assert openings(pattern) == expected
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"foo", r"\b\w+foo\b", r"\b(?:a?b)\b", r"\b(?:(a|b)? foo)\b", r"\b(?:)\b", r"\b(?:a|)\b", r"\b(?:[ab]c)\b",
+        r"\b(?:a\(b|c)\b", r"\b(?:a[(]b|c)\b", r"\b(?:a[]|]b)\b", r"\b(?i:foo)\b", r"\bübel\b", r"\b\$5\b",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_told_is_searched_in_every_text(pattern: str) -> None:
+    assert openings(pattern) is None
+
+
+PARTS = st.recursive(
+    st.sampled_from(["a", "b", "ab", "c1", "ü", " ", r"\w+", "[ab]", "'", "s"]),
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda two: f"({two[0]}|{two[1]})"),
+        st.tuples(inner, st.sampled_from(["?", "*", "+", "{0,2}", "??"])).map(lambda two: f"(?:{two[0]}){two[1]}"),
+        inner.map(lambda one: f"{one}?" if one[-1] not in "?*+}" else one),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PARTS, min_size=1, max_size=4), st.text(alphabet="aAbB c1sſü_'-Kk", max_size=30))
+def test_a_set_not_yet_compiled_finds_what_a_compiled_one_finds(patterns: list[str], text: str) -> None:
+    bounded = [rf"\b(?:{pattern})\b" for pattern in patterns]
+    assert list(PatternSet(bounded, lazy=True).find(text)) == list(PatternSet(bounded).find(text))
+
+
+def test_a_lazy_set_is_compiled_by_and_by() -> None:
+    words = [f"{a}{b}{c}" for a in "abcde" for b in "aeiou" for c in "rstlm"]
+    lazy = PatternSet([rf"\b{word}\b" for word in words], lazy=True)
+    texts = FREE_TEXTS + -(-len(words) // PATTERNS_A_TEXT)
+    found = [[words[index] for index, _, _ in lazy.find("bat cut, set")] for _ in range(texts + 2)]
+    assert all(row == ["bat", "cut"] for row in found)
+    assert lazy._ready
+
+
+def test_a_lazy_set_refuses_what_re2_refuses_when_compiled() -> None:
+    lazy = PatternSet([r"\bfine\b", r"\bbad(?=look)\b"], lazy=True)
+    assert list(lazy.find("fine")) == [(0, 0, 4)]
+    with pytest.raises(PatternRefused) as refused:
+        lazy.compile()
+    assert refused.value.index == 1
+    with pytest.raises(PatternRefused):
+        list(lazy.find("bad"))
+
+
+def test_words_are_what_stands_between_other_characters() -> None:
+    assert FoldedText("L'été, e-mail_1 (ok)").words == {"l", "ete", "e", "mail_1", "ok"}
