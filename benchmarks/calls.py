@@ -18,15 +18,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+import model_server
 import openai
+from figures import Figure, in_turns, middle, ratio, show
+from made_up import compile_all, tickets
 from pydantic import BaseModel, create_model
 
-import model_server
-from figures import Figure, in_turns, middle, ratio, show
-from made_up import tickets
+from triagedesk.classifiers.rules import RulesClassifier
 from triagedesk.desk import open_desk
 from triagedesk.models import Source, Ticket
-from triagedesk.playbook import Playbook, load_playbook
+from triagedesk.playbook import Facts, Playbook, load_playbook
 from triagedesk.privacy import redact
 from triagedesk.prompts import load_prompt, question_json
 from triagedesk.settings import Settings
@@ -84,6 +85,7 @@ async def measure(rounds: int) -> list[Figure]:
             max_concurrency=64, breaker_failures=10_000,
         )  # fmt: skip
         async with open_desk(settings) as desk, openai.AsyncOpenAI(base_url=base_url, api_key="none") as client:
+            compile_all(desk.playbook)
 
             async def ours(body: str) -> None:
                 suggestion = await desk.suggest(Ticket(id="T-1", body=body))
@@ -117,12 +119,11 @@ def parts(playbook: Playbook) -> list[Figure]:
     bodies = tickets(300, seed=77)
     given = [Ticket(id="T-1", body=body) for body in bodies]
     readings = [read(ticket, playbook.document.languages) for ticket in given]
-    for _ in range(2):
-        for reading in readings:
-            playbook.finder.find(reading.text)
+    compile_all(playbook)
+    rules = RulesClassifier(playbook)
     steps: dict[str, Callable[[int], object]] = {
         "tidy and language": lambda i: read(given[i], playbook.document.languages),
-        "signals of all languages": lambda i: playbook.finder.find(readings[i].text),
+        "rules": lambda i: rules.classify(readings[i], Facts(language=readings[i].language)),
         "redact": lambda i: redact(readings[i].text),
     }
     return [Figure("P1'", f"of which: {name}", _each(step, len(bodies)), "µs") for name, step in steps.items()]

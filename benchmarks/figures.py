@@ -48,9 +48,7 @@ def shown(figure: Figure) -> str:
     return f"{value} {figure.unit} (goal {sign} {figure.goal:g}{', missed' if figure.met is False else ''})"
 
 
-async def in_turns(
-    contestants: Mapping[str, Callable[[int], Awaitable[int]]], rounds: int
-) -> dict[str, list[float]]:
+async def in_turns(contestants: Mapping[str, Callable[[int], Awaitable[int]]], rounds: int) -> dict[str, list[float]]:
     """Run coroutines in turns; each takes the round's number and returns how many items it did. CPU µs per item."""
     spent: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):

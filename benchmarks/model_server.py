@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on loopback that answers at once with a valid, grounded answer; run it in its own process.
+"""An OpenAI-compatible server on loopback that answers at once, validly and grounded, in a process of its own.
 
     python benchmarks/model_server.py      prints its port, then serves until it is stopped
 
@@ -22,7 +22,8 @@ def answer(quote: str, asked: Iterable[str] = LABELS) -> str:
     """Return what a model would say of a ticket, with a quote out of it: about half a kilobyte."""
     said = {
         name: {"quote": quote, "reason": "The customer says that money is wrong.", "label": label, "confidence": 0.9}
-        for name, label in LABELS.items() if name in asked
+        for name, label in LABELS.items()
+        if name in asked
     }
     said["urgency"]["factor"] = "impact"
     return json.dumps({**said, "secondary_issues": []})
@@ -51,7 +52,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+            size = next(
+                (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+            )
             writer.write(reply(await reader.readexactly(size)))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

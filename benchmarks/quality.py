@@ -146,7 +146,7 @@ async def ask_model(desk: Desk, row: Row) -> Asked:
     hidden = redact(reading.text)
     subject, _, body = hidden.text.partition("\n\n") if reading.subject else ("", "", hidden.text)
     began = time.perf_counter()
-    asked = await asking.ask(asking.model.question(subject, body), Budget(desk.settings.deadline_s))
+    asked = await asking.ask(asking.question(subject, body), Budget(desk.settings.deadline_s))
     seconds = time.perf_counter() - began
     if asked.answer is None:
         return Asked(None, 0, 0, seconds, 0, 0, asked.reason)

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [ROUNDS]
 
-CPU is user + system time of the child process, the median over the rounds (default 7), with compiled bytecode. The
-targets are 0.12 of `llm --help` for --help and --version, and 0.30 for one ticket by rules alone.
+P10, P10b: CPU is user + system time of the child process, commands take turns, with compiled bytecode; ratios are
+paired within a round. None of the commands may import what only a model needs.
 """
 
 from __future__ import annotations
@@ -16,15 +16,21 @@ import sys
 import time
 from pathlib import Path
 
+from figures import Figure, show
+
 TICKET = "My charger started smoking, please tell me which cable to buy"
 TRIAGEDESK = [sys.executable, "-m", "triagedesk"]
+PEER = "llm --help"
 COMMANDS = {
-    "--help": ([*TRIAGEDESK, "--help"], 0.12),
-    "--version": ([*TRIAGEDESK, "--version"], 0.12),
-    "classify --json, rules": ([*TRIAGEDESK, "classify", "--model", "rules", "--json", TICKET], 0.30),
-    "classify, rules": ([*TRIAGEDESK, "classify", "--model", "rules", TICKET], 0.30),
-    "python -c pass": ([sys.executable, "-c", "pass"], None),
+    "--help": ("P10", [*TRIAGEDESK, "--help"], 0.12),
+    "--version": ("P10", [*TRIAGEDESK, "--version"], 0.12),
+    "classify by rules": ("P10b", [*TRIAGEDESK, "classify", "--model", "rules", TICKET], 0.30),
+    "classify by rules, --json": ("P10b", [*TRIAGEDESK, "classify", "--model", "rules", "--json", TICKET], 0.30),
 }
+Runs = list[tuple[float, float, float]]
+"""CPU ms, wall ms and peak MB of each run."""
+
+HEAVY = ("openai", "instructor", "httpx2", "diskcache", "holidays", "phonenumbers", "asyncio")
 
 
 def peer() -> list[str] | None:
@@ -47,35 +53,43 @@ def measure(command: list[str]) -> tuple[float, float, float]:
     return (usage.ru_utime + usage.ru_stime) * 1000, wall, usage.ru_maxrss / 1024
 
 
-def main() -> int:
-    """Measure in interleaved rounds, print a table; 1 if a target is missed."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    commands = {name: command for name, (command, _) in COMMANDS.items()}
-    if llm := peer():
-        commands["llm --help"] = llm
+def imported(command: list[str]) -> list[str]:
+    """Return which heavy packages a command imports."""
+    done = subprocess.run([command[0], "-X", "importtime", *command[1:]], capture_output=True, text=True, check=True)
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    return [name for name in HEAVY if name in names]
+
+
+def figures(rounds: int = 7) -> list[Figure]:
+    """Measure in turns."""
+    commands = {name: command for name, (_, command, _) in COMMANDS.items()}
+    llm = peer()
+    if llm:
+        commands[PEER] = llm
     for command in commands.values():
         measure(command)  # compiles the bytecode
-    runs = {name: [] for name in commands}
+    runs: dict[str, Runs] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
             runs[name].append(measure(command))
-    middle = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in runs.items()}
-    return report(middle)
+    found = [_figure(name, runs[name], runs.get(PEER)) for name in COMMANDS]
+    if llm is None:
+        print("llm is not installed: no ratio for P10", file=sys.stderr)
+    return found
 
 
-def report(middle: dict[str, list[float]]) -> int:
-    """Print the table; 1 if a target is missed."""
-    base = middle.get("llm --help", [None])[0]
-    missed = 0
-    print(f"{'command':<24} {'cpu ms':>7} {'wall ms':>8} {'MB':>5} {'x llm':>6} {'target':>7}")
-    for name, (cpu, wall, memory) in middle.items():
-        target = COMMANDS.get(name, (None, None))[1]
-        share = cpu / base if base else None
-        missed += bool(share and target and share > target)
-        shown = [f"{value:.2f}" if value is not None else "-" for value in (share, target)]
-        print(f"{name:<24} {cpu:>7.0f} {wall:>8.0f} {memory:>5.0f} {shown[0]:>6} {shown[1]:>7}")
-    return 1 if missed else 0
+def _figure(
+    name: str, own: list[tuple[float, float, float]], others: list[tuple[float, float, float]] | None
+) -> Figure:
+    number, command, goal = COMMANDS[name]
+    cpu, wall, memory = (statistics.median(column) for column in zip(*own, strict=True))
+    heavy = imported(command)
+    told = f"{cpu:.0f} ms CPU, {wall:.0f} ms, {memory:.0f} MB; imports {', '.join(heavy) or 'nothing heavy'}"
+    if others is None:
+        return Figure(number, name, cpu, "ms CPU", note=told)
+    share = statistics.median(mine[0] / theirs[0] for mine, theirs in zip(own, others, strict=True))
+    return Figure(number, f"{name}, × {PEER}", share, "×", goal, note=told)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 7))

@@ -261,6 +261,7 @@ def test_a_stricter_policy_takes_effect_at_once(model: FakeModel, tmp_path: Path
     assert [label(item) for item in found] == ["medium", "medium", "critical"]
     assert label(found[2], "escalation") != "none"
     assert found[2].provenance.playbook != found[0].provenance.playbook
+    assert [source(item) for item in found] == ["model", "cache", "cache"]
 
 
 def test_without_a_model_rules_answer_and_say_whether_that_was_the_wish() -> None:

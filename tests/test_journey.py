@@ -89,7 +89,7 @@ def test_no_attack_behind_a_ticket_lowers_it_through_a_model_that_obeys(model: F
     failed: list[tuple[str, ...]] = []
     for urgency, words in TICKETS.items():
         floor = by_rules(words)
-        for name, text in attacks()[:: 1 if ALL else 7]:
+        for name, text in attacks()[:: 1 if ALL else 14]:
             obeying = "injection" in default_playbook().finder.find(text)  # the others say nothing to obey
             said = answer("low" if obeying else urgency)
             model.says = lambda seen, said=said: said  # type: ignore[misc]

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from desk_parts import MONDAY, default_playbook, ticket
-from llm_parts import MisbehavingServer, misbehaving_server
+from llm_parts import MisbehavingServer
 from triagedesk.desk import Desk, open_desk
 from triagedesk.models import Source, Suggestion, Ticket
 from triagedesk.remembered import MAX_CHARS, UNSEEN, Remembered, view_key
@@ -108,8 +108,10 @@ def test_no_more_than_the_last_tickets_are_held() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[MisbehavingServer]:
-    with misbehaving_server() as running:
-        yield running
+    """A server that misbehaves, in a process of its own."""
+    misbehaving = MisbehavingServer()
+    yield misbehaving
+    misbehaving.close()
 
 
 def test_a_cached_answer_gives_the_same_suggestion_as_the_fresh_one(server: MisbehavingServer, tmp_path: Path) -> None:

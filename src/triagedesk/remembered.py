@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from triagedesk.policy import Verdict
     from triagedesk.privacy import Redacted
 
-MAX_TICKETS = 512
+MAX_TICKETS = 256
 MAX_CHARS = 4_000
-"""A ticket with more text is not kept: at worst about 40 MB are held, for usual tickets 5 MB."""
+"""A ticket with more text is not kept: at worst about 20 MB are held, for usual tickets 8 MB."""
 
 UNSEEN = ("id", "created_at", "due_at", "messages")
 """What of a ticket neither tidying nor rules nor the model look at; whether it is overdue, they do."""

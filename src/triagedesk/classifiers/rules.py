@@ -12,6 +12,7 @@ from functools import cached_property
 from triagedesk.models import Choice, Classification, Factor, Reason, Span
 from triagedesk.playbook import Dimension, Document, Facts, Playbook, Rule, evidence, holds
 from triagedesk.playbook.conditions import Hit, nearest
+from triagedesk.playbook.document import Scores
 from triagedesk.playbook.patterns import PatternSet
 from triagedesk.playbook.signals import inline_signal
 from triagedesk.reading import Reading
@@ -21,6 +22,8 @@ THRESHOLD = 1.0
 
 MAX_REASONS = 3
 MAX_OPENING_CHARS = 120
+SALUTATION_CHARS = 35
+"""A first paragraph shorter than this is no more than a greeting ("Sehr geehrte Damen und Herren,")."""
 _EDGES = frozenset(" \n\t.,;:!?\"'()-")
 NOTHING_ELSE = "Nothing in the ticket speaks for another label."
 
@@ -63,12 +66,13 @@ class RulesClassifier:
             name: tuple(rule for rule in document.rules if name in rule.says) for name in document.dimensions
         }
         self._scores_of = {name: tuple(_scores(document, name)) for name in document.dimensions}
+        self._calm_of = {name: _calm_and_alarm(document, name) for name in document.dimensions}
         self._bias_of = {name: scores.bias for name, scores in document.scores.items()}
 
     def classify(self, reading: Reading, facts: Facts) -> Classification:
         """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
         hits = self._playbook.finder.find(reading.text, facts.language)
-        facts = replace(facts, hits=hits)
+        facts = replace(facts, hits=hits, opening=_opening_end(reading))
         labels: dict[str, Choice] = {}
         issues: tuple[str, ...] = ()
         for name in self._playbook.document.order:
@@ -85,11 +89,7 @@ class RulesClassifier:
         return Classification(labels=ordered, secondary_issues=issues, signals=_spans(hits, reading))
 
     def _votes(self, dimension: str, facts: Facts) -> list[_Vote]:
-        votes = []
-        for score in self._scores_of[dimension]:
-            hit = score.place(facts) if score.names[0] in facts.hits else None
-            if hit is not None:
-                votes.append(_Vote(score.label, score.weight, score.text, score.factor, hit))
+        votes = list(self._scored(dimension, facts))
         for rule in self._rules_of[dimension]:
             own = facts.hits.get(inline_signal(rule.id), ())
             if (rule.match and not own) or not holds(rule.when, facts):
@@ -98,6 +98,15 @@ class RulesClassifier:
             weight = rule.weight_for(dimension)
             votes.append(_Vote(rule.says[dimension], weight, rule.reason, rule.factor, hit, rule))
         return votes
+
+    def _scored(self, dimension: str, facts: Facts) -> Iterator[_Vote]:
+        calm, alarm = self._calm_of[dimension]
+        alarms = (facts.hits[name][0][0] for name in alarm if name in facts.hits)
+        calm_until = min((facts.opening, *alarms))
+        for score in self._scores_of[dimension]:
+            hit = score.place(facts) if score.names[0] in facts.hits else None
+            if hit is not None and (hit[0] <= calm_until or calm.isdisjoint(score.names)):
+                yield _Vote(score.label, score.weight, score.text, score.factor, hit)
 
     def _decide(self, name: str, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]) -> Choice:
         dimension = self._playbook.dimensions[name]
@@ -148,6 +157,11 @@ def _scores(document: Document, dimension: str) -> Iterator[_Score]:
             text = " ".join(dict.fromkeys(signal.reason or f"It speaks of {signal.description}." for signal in told))
             factor = next((signal.factor for signal in told if signal.factor), None)
             yield _Score(names, label, weight, text, factor)
+
+
+def _calm_and_alarm(document: Document, dimension: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    scores = document.scores.get(dimension, Scores())
+    return frozenset(scores.calm), scores.alarm
 
 
 def _literal(alias: str) -> str:
@@ -203,6 +217,12 @@ def _quoted(text: str, factor: Factor | None, reading: Reading, hit: Hit) -> Rea
         return Reason(text=text, factor=factor)
     quote = reading.quote(span)
     return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)
+
+
+def _opening_end(reading: Reading) -> int:
+    """Return where the opening ends: subject and first paragraph, a mere salutation not counted."""
+    end = reading.text.find("\n\n", reading.body_at + SALUTATION_CHARS)
+    return len(reading.text) if end < 0 else end
 
 
 def _trimmed(hit: Hit, text: str) -> Hit:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triagedesk.cli.intake import take
+from triagedesk.cli.loop import at_once
 from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import inert_json, warn
@@ -27,7 +28,8 @@ def run(options: Options, *, text: str | None, file: Path | None, metadata: Mapp
     """Print the suggestion for one ticket. Raises TicketError and ConfigError."""
     settings = options.settings()
     ticket = take(text, file, metadata)
-    suggestion, playbook = run_loop(_suggest(settings, ticket))
+    go = at_once if settings.chosen_model is None else run_loop
+    suggestion, playbook = go(_suggest(settings, ticket))
     if lacks_model(settings):
         warn(NO_MODEL)
     if as_json:

@@ -1,8 +1,7 @@
-"""The event loop of one command."""
+"""How a command runs a coroutine: on an event loop of its own, or, where nothing waits, without one."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -14,6 +13,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     The desk keeps a task group open, which wraps whatever ends it into a group; one alone comes out as itself.
     """
+    import asyncio  # lazy: a twentieth of the time in which rules answer
+
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
@@ -21,3 +22,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
             alone = alone.exceptions[0]
         raise alone from None
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits, such as a suggestion by rules alone. Raises RuntimeError if it does wait."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine waited where nothing should")

@@ -20,7 +20,8 @@ Hit = tuple[int, int]
 class Facts:
     """What is known of a ticket when a condition is asked.
 
-    `hits` holds each signal's places in order (empty tuples where only the name is known).
+    `hits` holds each signal's places in order (empty tuples where only the name is known); `opening` says where the
+    text's opening ends.
     """
 
     tier: str | None = None
@@ -30,6 +31,7 @@ class Facts:
     overdue: bool = False
     hits: Mapping[str, tuple[Hit, ...]] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    opening: int = 0
 
 
 def is_overdue(ticket: Ticket, now: datetime) -> bool:

@@ -133,14 +133,19 @@ class Rule(Frozen):
 class Scores(Frozen):
     """How much each signal speaks for each label of a dimension that sums votes.
 
-    A key is a signal, or two signals near each other: "down + many". `bias` is given without any signal.
+    A key is a signal, or two signals near each other: "down + many". `bias` is given without any signal. A `calm` signal
+    votes only where it stands in the text's opening and before any `alarm`: what is asked or added later cannot calm.
     """
 
     bias: dict[str, float] = Field(default_factory=dict)
+    calm: Names = ()
+    alarm: Names = ()
     votes: dict[str, dict[str, float]] = Field(default_factory=dict)
 
     def signals(self) -> Iterator[str]:
         """Yield every signal named."""
+        yield from self.calm
+        yield from self.alarm
         for weights in self.votes.values():
             for key in weights:
                 yield from key.split(" + ")

@@ -45,6 +45,8 @@ def openings(pattern: str) -> set[str] | None:
     `pattern` is folded. Beyond ASCII a letter may have a variant that RE2 takes for the same.
     """
     body = pattern.removeprefix("\\b")
+    if body.startswith("(?:") and body.endswith(")\\b") and "(" not in body[3:]:
+        body = body[3:-3]  # a plain group around all of it is how signals come
     return None if body == pattern or _unreadable(body) else _of_alternatives(body)
 
 

@@ -38,6 +38,9 @@ _END = r"(?:[^0-9A-Za-z_\x{80}-\x{10FFFF}]|\z)"
 """What follows a word's end."""
 
 _WORDS = {"\\w": f"[{_WORD}]", " ": _GAP}
+_WITH_CARE = ("[", "\\\\", "\\ ", "\\b", "\\B")
+"""What keeps a pattern from being translated by replacing blanks and `\\w` wherever they stand."""
+
 _WORDS_IN_CLASS = {"\\w": _WORD}
 
 
@@ -105,7 +108,9 @@ def _translate(pattern: str) -> tuple[str, bool, bool]:
     right = pattern.endswith("\\b") and not pattern.endswith("\\\\b")
     if right:
         pattern = pattern[:-2]
-    return "".join(_tokens(pattern)), left, right
+    if any(sign in pattern for sign in _WITH_CARE):
+        return "".join(_tokens(pattern)), left, right
+    return pattern.replace(" ", _GAP).replace("\\w", _WORDS["\\w"]), left, right
 
 
 def _tokens(pattern: str) -> Iterator[str]:
@@ -231,19 +236,40 @@ class PatternSet:
         regexp, left, right = self._expression(index)
         position, size = 0, len(text.data)
         while position <= size:
-            for match in regexp.finditer(text.data, position):
-                first, last = match.span()
-                start, end = text.char_at(first), text.char_at(last)
-                if last == first or not text.bounded(start, end, left, right):
-                    position = text.next_byte(first)
-                    break  # and look again from there: another match may overlap the one refused
-                yield index, start, end
-            else:
+            match = regexp.search(text.data, position)
+            if match is None:
                 return
+            first, last = match.span()
+            if right and last > first and not text.ends_word(last):
+                last = self._at_word_end(index, text, first)
+            start, end = text.char_at(first), text.char_at(last)
+            if last > first and text.bounded(start, end, left, right):
+                yield index, start, end
+                position = last
+            else:
+                position = text.next_byte(first)
+
+    def _at_word_end(self, index: int, text: FoldedText, first: int) -> int:
+        """Match once more from `first`, for an end that is a word's: RE2 stopped at the first alternative that fits.
+
+        Returns where that match ends, or `first`.
+        """
+        regexp = self._ended.get(index)
+        if regexp is None:
+            source, _, _ = self._source(index)
+            regexp = self._ended[index] = re2.compile(f"(?:{source}){_END}", self._options)
+        match = regexp.match(text.data, first)
+        if match is None:
+            return first
+        last: int = match.end()
+        return last if last == len(text.data) and text.ends_word(last) and _wordy(text.folded[-1]) else last - 1
 
 
 def _fold_pattern(pattern: str) -> str:
     """Fold a pattern's letters but keep its escapes (`\\S` and `\\pL` are not `\\s` and `\\pl`)."""
+    folded = fold(pattern)
+    if folded == pattern:
+        return pattern
     out = []
     escaped = False
     for char in pattern:
