@@ -159,11 +159,14 @@ class Desk:
         return self._asking.model.breaker.state.value if self._asking else None
 
     def warm_up(self) -> None:
-        """Read the holidays now (0.1 s; they come all countries at once), so that no ticket waits for them.
+        """Read holidays, lexicon and language model now (about a second), so that no ticket waits for them.
 
         Raises PlaybookError for a calendar whose country is unknown.
         """
         self._policy.warm_up(self._now())
+        languages = self.playbook.document.languages
+        self.playbook.finder.warm_up(languages)
+        read(Ticket(body="Where is my order? It was due yesterday."), languages)
 
     async def probe(self) -> None:
         """Make one tiny real call to the model. Raises ModelError, or ConfigError where no model is configured."""
@@ -235,8 +238,11 @@ async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Askin
         if cache is not None:
             stack.callback(cache.close)
         await anyio.to_thread.run_sync(warm_up)
-        await model.warm_up()
         tasks = await stack.enter_async_context(flight_deck())
+        if base_url is None:
+            tasks.start_soon(model.warm_up)  # a server elsewhere may hang: nobody waits for it
+        else:
+            await model.warm_up()
         key = CacheKey((model.identity, _privacy_identity(settings)), secret=cache.secret if cache else b"")
         yield Asking(
             model, tasks, cache=cache, key=key,

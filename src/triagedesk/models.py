@@ -5,6 +5,7 @@ The same objects travel over HTTP, the command line, batch lines and the library
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -78,6 +79,8 @@ class Ticket(Frozen):
     def _usable(self) -> Self:
         if not self.body.strip():
             raise ValueError("body is empty")
+        if not _finite(self.fields):
+            raise ValueError("fields: a number is out of range")
         for name in ("created_at", "due_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
@@ -98,6 +101,15 @@ class Ticket(Frozen):
             raise TicketError(one_line(wrong)) from None
         except (RecursionError, OverflowError):
             raise TicketError("the ticket is nested too deeply or holds a number out of range") from None
+
+
+def _finite(value: object) -> bool:
+    """Say whether no infinity and no NaN stands in plain data: JSON cannot carry them on."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, Mapping):
+        return all(_finite(part) for part in value.values())
+    return not isinstance(value, (list, tuple)) or all(_finite(part) for part in value)
 
 
 def newest_customer_message(messages: object) -> str | None:

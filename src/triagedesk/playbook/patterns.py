@@ -83,6 +83,11 @@ _FOLD = _FoldTable()
 _WORDS_ONLY = _WordTable()
 
 
+def words_of(folded: str) -> frozenset[str]:
+    """Return a folded text's words: what stands between characters that are neither letter, digit nor underscore."""
+    return frozenset(folded.translate(_WORDS_ONLY).split())
+
+
 def fold(text: str) -> str:
     """Fold to lower case without accents and with plain quotes; the result has the same length."""
     return text.translate(_FOLD)
@@ -297,7 +302,7 @@ class FoldedText:
     @cached_property
     def words(self) -> frozenset[str]:
         """The text's words: what stands between characters that are neither letter nor digit nor underscore."""
-        return frozenset(self.folded.translate(_WORDS_ONLY).split())
+        return words_of(self.folded)
 
     def char_at(self, byte: int) -> int:
         """Return the index of the character at a byte offset."""

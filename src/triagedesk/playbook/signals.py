@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from triagedesk.errors import PlaybookError
@@ -103,6 +103,12 @@ class SignalFinder:
         for tongue in self._tongues.values():
             tongue.compile()
 
+    def warm_up(self, languages: Iterable[str]) -> None:
+        """Read these languages' pages now; else the first text of a language pays for it."""
+        for language in languages:
+            if language in self._tongues:
+                list(self._tongues[language].compiled.find("warm up"))
+
     def pattern_hits(self, text: str) -> Iterator[tuple[str, str, str, Hit]]:
         """Yield (role, signal, pattern, hit) for every match, before guards; for `playbook check` and debugging."""
         for tongue in self._tongues.values():
@@ -117,7 +123,7 @@ class SignalFinder:
         """
         folded = FoldedText(text)
         found: dict[Owner, list[Hit]] = {}
-        for language in languages_in(folded.words, self._tongues, detected):
+        for language in languages_in(folded.folded, self._tongues, detected):
             tongue = self._tongues[language]
             for index, start, end in tongue.compiled.find_folded(folded):
                 found.setdefault(tongue.owners[index], []).append((start, end))
@@ -132,13 +138,20 @@ class SignalFinder:
         for (role, signal), hits in found.items():
             if role != _MATCH:
                 continue
-            undone = found.get((_UNLESS, signal), []) + ([] if signal in self._steering else asides)
+            undone = found.get((_UNLESS, signal), [])
             left = [hit for hit in hits if not any(_overlap(hit, other) for other in undone)]
+            if signal not in self._steering:
+                left = [hit for hit in left if not any(_within(hit, aside) for aside in asides)]
             if signal in self._negatable and (before or after):
                 left = [hit for hit in left if not _negated(hit, folded, before, after)]
             if left:
                 kept[signal] = tuple(sorted(set(left)))
         return kept
+
+
+def _within(hit: Hit, aside: Hit) -> bool:
+    """Say whether a match lies in text that merely talks about labels; one that reaches out of it counts."""
+    return aside[0] <= hit[0] and hit[1] <= aside[1]
 
 
 def _overlap(one: Hit, other: Hit) -> bool:

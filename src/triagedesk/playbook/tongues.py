@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from triagedesk.playbook.patterns import words_of
+
 ANY = "*"
 """The language of patterns that are searched in every text."""
 
@@ -44,18 +46,39 @@ _WORDS = {
 }
 
 
-def languages_in(words: Collection[str], known: Iterable[str], detected: str | None = None) -> tuple[str, ...]:
-    """Return those of the known languages that a text may hold, from its folded words.
+_ROMANCE = {
+    "fr": frozenset("le la un en de se que tout on au du".split()),
+    "es": frozenset("la lo un en de se que no me le al".split()),
+    "it": frozenset("la lo un in di se si ha le al e'".split()),
+    "pt": frozenset("o a um em de se que no na me os as".split()),
+}
+"""Words that these languages share: asked only of a sentence in which no language shows otherwise."""
 
-    A language shows by two of its common words (one in a short text), or by being the one detected; a language
-    without a list here is always searched. All are, where none shows.
+_SENTENCE_ENDS = str.maketrans({end: "\n" for end in ".!?;"})
+
+
+def languages_in(folded: str, known: Iterable[str], detected: str | None = None) -> tuple[str, ...]:
+    """Return those of the known languages that a folded text may hold.
+
+    Asked sentence by sentence, so that more text can add languages and never takes one away. A language shows by two
+    of its common words (one in a short sentence), or by being the one detected; one without a list here is always
+    searched. All are, where the first sentence shows none.
     """
     known = tuple(known)
-    enough = 1 if len(words) < SHORT_WORDS else 2
-    shown = {name for name in known if name == detected or len(_WORDS.get(name, _NONE).intersection(words)) >= enough}
-    if not shown.intersection(_WORDS):
-        return known
+    shown = {detected}
+    sentences = [line for line in folded.translate(_SENTENCE_ENDS).splitlines() if line.strip()]
+    for number, sentence in enumerate(sentences):
+        shows = _shown(words_of(sentence), known)
+        if number == 0 and not shows and detected not in known:
+            return known
+        shown |= shows
     return tuple(name for name in known if name in shown or name not in _WORDS)
+
+
+def _shown(words: frozenset[str], known: Collection[str]) -> set[str]:
+    enough = 1 if len(words) < SHORT_WORDS else 2
+    shown = {name for name in known if len(_WORDS.get(name, _NONE) & words) >= enough}
+    return shown or {name for name in known if not _ROMANCE.get(name, _NONE).isdisjoint(words)}
 
 
 _NONE: frozenset[str] = frozenset()
