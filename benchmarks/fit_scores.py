@@ -34,7 +34,7 @@ DIMENSIONS = ("urgency", "issue_type")
 RIDGE = 1.0
 KEPT_FROM = 0.25
 """Smaller votes are left out of the table."""
-EAGER = 0.2
+EAGER = 0.6
 """Added to the bias of the most severe urgency: a missed emergency costs more than a false one."""
 
 PAIRS = (
