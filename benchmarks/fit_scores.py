@@ -110,7 +110,9 @@ def main() -> None:
     for dimension in DIMENSIONS:
         labels = playbook.dimensions[dimension].names
         y = np.array([labels.index(row.gold[dimension]) for row in rows])
-        print(f"{dimension}: macro-F1 {validated(x, y, len(labels)):.3f} cross-validated, n = {len(y)}", file=sys.stderr)
+        print(
+            f"{dimension}: macro-F1 {validated(x, y, len(labels)):.3f} cross-validated, n = {len(y)}", file=sys.stderr
+        )
         votes, bias = fit(x, y, len(labels))
         bias[0] += EAGER * (dimension == "urgency")
         show(dimension, dict(zip(labels, bias - bias.min() + 0.05, strict=True)), labels, names, votes)

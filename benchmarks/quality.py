@@ -23,8 +23,8 @@ from typing import Any
 
 import anyio
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
 from scipy.stats import binomtest
+from sklearn.metrics import accuracy_score, f1_score
 
 from triagedesk import Settings, Suggestion, Ticket, open_desk
 from triagedesk.budget import Budget
@@ -237,8 +237,10 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("quality-run"), help="folder of answers and timings")
     parser.add_argument("--splits", nargs="+", default=["dev", "test"])
     given = parser.parse_args()
-    lines = anyio.run(rules, given.splits) if given.what == "rules" else anyio.run(
-        model, given.name, given.limit, given.deadline, given.keep
+    lines = (
+        anyio.run(rules, given.splits)
+        if given.what == "rules"
+        else anyio.run(model, given.name, given.limit, given.deadline, given.keep)
     )
     print(f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}", "", sep="\n")
     print("\n".join(lines))

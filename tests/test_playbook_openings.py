@@ -52,7 +52,7 @@ PARTS = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(PARTS, min_size=1, max_size=4), st.text(alphabet="aAbB c1sſü_'-Kk", max_size=30))
 def test_a_set_not_yet_compiled_finds_what_a_compiled_one_finds(patterns: list[str], text: str) -> None:
     bounded = [rf"\b(?:{pattern})\b" for pattern in patterns]

@@ -28,7 +28,9 @@ class Settings(Frozen):
     """
 
     model: str | None = Field(default=None, description="rules, openai/NAME or local/PATH.gguf; default: by key")
-    base_url: str | None = Field(default=None, description="any OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1")
+    base_url: str | None = Field(
+        default=None, description="any OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1"
+    )
     api_key: SecretStr | None = Field(default=None, description="also read from OPENAI_API_KEY")
     playbook: Path | None = Field(default=None, description="a playbook file; default: the one that ships")
     prompt: Path | None = Field(default=None, description="a prompt template; default: prompts/classify.md")

@@ -36,6 +36,7 @@ class _Vote:
     factor: Factor | None
     hit: Hit | None
     rule: Rule | None = None
+    weak: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class _Score:
     weight: float
     text: str
     factor: Factor | None
+    weak: bool
 
     def place(self, facts: Facts) -> Hit | None:
         """Return where the entry rests in the text, or None if it does not apply."""
@@ -106,7 +108,7 @@ class RulesClassifier:
         for score in self._scores_of[dimension]:
             hit = score.place(facts) if score.names[0] in facts.hits else None
             if hit is not None and (hit[0] <= calm_until or calm.isdisjoint(score.names)):
-                yield _Vote(score.label, score.weight, score.text, score.factor, hit)
+                yield _Vote(score.label, score.weight, score.text, score.factor, hit, weak=score.weak)
 
     def _decide(self, name: str, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]) -> Choice:
         dimension = self._playbook.dimensions[name]
@@ -114,10 +116,13 @@ class RulesClassifier:
         for vote in votes:
             sums[vote.label] += vote.weight
         label = _first(sums) if dimension.decide == "first" else _most(sums)
-        winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: -vote.weight)
-        if label is None or not winners:
-            text = dimension.fallback_reason if label in (None, dimension.fallback) else NOTHING_ELSE
-            return Choice(label=label or dimension.fallback, reasons=(_opening(text, reading),))
+        if label is None or not votes:
+            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
+        winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: (vote.weak, -vote.weight))
+        if not winners:
+            return Choice(label=label, reasons=(_opening(NOTHING_ELSE, reading),))
+        if not winners[0].weak:
+            winners = [vote for vote in winners if not vote.weak]
         reasons = [_reason(vote, reading, decided) for vote in winners[:MAX_REASONS]]
         return Choice(label=label, reasons=tuple(dict.fromkeys(reasons)))
 
@@ -156,7 +161,7 @@ def _scores(document: Document, dimension: str) -> Iterator[_Score]:
             told = [document.signals[name] for name in names]
             text = " ".join(dict.fromkeys(signal.reason or f"It speaks of {signal.description}." for signal in told))
             factor = next((signal.factor for signal in told if signal.factor), None)
-            yield _Score(names, label, weight, text, factor)
+            yield _Score(names, label, weight, text, factor, all(signal.weak for signal in told))
 
 
 def _calm_and_alarm(document: Document, dimension: str) -> tuple[frozenset[str], tuple[str, ...]]:

@@ -80,6 +80,7 @@ class Signal(Frozen):
     description: str = ""
     reason: str = Field(default="", description="the sentence given where the signal's vote decided")
     factor: Factor | None = None
+    weak: bool = Field(default=False, description="its reason is given only where no stronger signal decided")
     patterns: PatternsByLanguage = Field(default_factory=dict)
     unless: PatternsByLanguage = Field(default_factory=dict)
     negatable: bool = True
@@ -133,8 +134,8 @@ class Rule(Frozen):
 class Scores(Frozen):
     """How much each signal speaks for each label of a dimension that sums votes.
 
-    A key is a signal, or two signals near each other: "down + many". `bias` is given without any signal. A `calm` signal
-    votes only where it stands in the text's opening and before any `alarm`: what is asked or added later cannot calm.
+    A key is a signal, or two signals near each other: "down + many". `bias` is given without any signal. A `calm`
+    signal votes only in the text's opening and before any `alarm`: what is asked or added later cannot calm.
     """
 
     bias: dict[str, float] = Field(default_factory=dict)

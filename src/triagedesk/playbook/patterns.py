@@ -240,19 +240,19 @@ class PatternSet:
     def _confirm(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:
         regexp, left, right = self._expression(index)
         position, size = 0, len(text.data)
-        while position <= size:
-            match = regexp.search(text.data, position)
-            if match is None:
-                return
-            first, last = match.span()
-            if right and last > first and not text.ends_word(last):
-                last = self._at_word_end(index, text, first)
-            start, end = text.char_at(first), text.char_at(last)
-            if last > first and text.bounded(start, end, left, right):
-                yield index, start, end
-                position = last
-            else:
-                position = text.next_byte(first)
+        while 0 <= position <= size:
+            at, position = position, -1
+            for match in regexp.finditer(text.data, at):
+                first, last = match.span()
+                if right and last > first and not text.ends_word(last):
+                    position = last = self._at_word_end(index, text, first)  # and go on from there
+                start, end = text.char_at(first), text.char_at(last)
+                if last == first or not text.bounded(start, end, left, right):
+                    position = text.next_byte(first)  # another match may overlap the one refused
+                else:
+                    yield index, start, end
+                if position >= 0:
+                    break
 
     def _at_word_end(self, index: int, text: FoldedText, first: int) -> int:
         """Match once more from `first`, for an end that is a word's: RE2 stopped at the first alternative that fits.

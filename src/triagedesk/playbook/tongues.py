@@ -47,14 +47,14 @@ _WORDS = {
 
 
 _ROMANCE = {
-    "fr": frozenset("le la un en de se que tout on au du".split()),
-    "es": frozenset("la lo un en de se que no me le al".split()),
-    "it": frozenset("la lo un in di se si ha le al e'".split()),
-    "pt": frozenset("o a um em de se que no na me os as".split()),
+    "fr": frozenset(["le", "la", "un", "en", "de", "se", "que", "tout", "on", "au", "du"]),
+    "es": frozenset(["la", "lo", "un", "en", "de", "se", "que", "no", "me", "le", "al"]),
+    "it": frozenset(["la", "lo", "un", "in", "di", "se", "si", "ha", "le", "al", "e'"]),
+    "pt": frozenset(["o", "a", "um", "em", "de", "se", "que", "no", "na", "me", "os", "as"]),
 }
 """Words that these languages share: asked only of a sentence in which no language shows otherwise."""
 
-_SENTENCE_ENDS = str.maketrans({end: "\n" for end in ".!?;"})
+_SENTENCE_ENDS = str.maketrans(dict.fromkeys(".!?;", "\n"))
 
 
 def languages_in(folded: str, known: Iterable[str], detected: str | None = None) -> tuple[str, ...]:
