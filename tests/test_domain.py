@@ -36,7 +36,7 @@ ROWS = (
     Row("U1 data breach", "Your portal shows me the invoices and home addresses of other customers.", "critical", "security_privacy"),
     Row("U1 safety concern", "The power bank overheated and the battery is swelling.", "critical", "safety", "management"),
     Row("U1 large loss", "Your payment gateway rejects every order in our shop, we are losing thousands every hour.", "critical"),
-    Row("U2 delay in a key process", "The machine part was promised for Monday and our production starts tomorrow, without it the line stands still.", "high"),
+    Row("U2 delay in a key process", "The machine part was promised for Monday and our exhibition opens on Friday, without it we have nothing to show.", "high"),
     Row("U2 repeated disruption", "This is the third time this week that my internet connection has dropped, and it is gone again.", "high"),
     Row("U2 complaint of a high-value client", "I am very unhappy with how your agent treated me on the phone.", "high", given=VIP),
     Row("U2 complaint of a premium client", "I want to complain about the rude way your staff spoke to me.", "high", given=PREMIUM),

@@ -76,6 +76,7 @@ class SignalFinder:
         self._tongues: dict[str, _Tongue] = {}
         self._negatable: set[str] = set()
         self._steering = frozenset(document.injection_signals)  # what an aside undoes, these are about
+        self._vital = {name for floor in document.floors for name in floor.when.signals}
         for name, signal in document.signals.items():
             self._add(name, signal.patterns, signal.unless, negatable=signal.negatable)
         for rule in document.rules:
@@ -119,14 +120,18 @@ class SignalFinder:
     def find(self, text: str, detected: str | None = None) -> Mapping[str, tuple[Hit, ...]]:
         """Return the places of each signal found, in order of appearance.
 
-        `detected` is the text's language, if known: it is searched whatever words the text holds.
+        `detected` is the text's language, if known: it is searched whatever words the text holds. Where a sentence may
+        be of any language, every language is searched for the signals that floors rest on.
         """
         folded = FoldedText(text)
         found: dict[Owner, list[Hit]] = {}
-        for language in languages_in(folded.folded, self._tongues, detected):
+        shown, doubtful = languages_in(folded.folded, self._tongues, detected)
+        for language in self._tongues if doubtful else sorted(shown):
             tongue = self._tongues[language]
             for index, start, end in tongue.compiled.find_folded(folded):
-                found.setdefault(tongue.owners[index], []).append((start, end))
+                role, signal = tongue.owners[index]
+                if language in shown or signal in self._vital:
+                    found.setdefault((role, signal), []).append((start, end))
         return self._kept(found, folded.folded)
 
     def _kept(self, found: Mapping[Owner, list[Hit]], folded: str) -> dict[str, tuple[Hit, ...]]:

@@ -57,22 +57,22 @@ _ROMANCE = {
 _SENTENCE_ENDS = str.maketrans(dict.fromkeys(".!?;", "\n"))
 
 
-def languages_in(folded: str, known: Iterable[str], detected: str | None = None) -> tuple[str, ...]:
-    """Return those of the known languages that a folded text may hold.
+def languages_in(folded: str, known: Iterable[str], detected: str | None = None) -> tuple[frozenset[str], bool]:
+    """Return those of the known languages that a folded text may hold, and whether it may hold others besides.
 
     Asked sentence by sentence, so that more text can add languages and never takes one away. A language shows by two
     of its common words (one in a short sentence), or by being the one detected; one without a list here is always
-    searched. All are, where the first sentence shows none.
+    among them. A sentence that shows none may be of any language.
     """
     known = tuple(known)
-    shown = {detected}
-    sentences = [line for line in folded.translate(_SENTENCE_ENDS).splitlines() if line.strip()]
-    for number, sentence in enumerate(sentences):
-        shows = _shown(words_of(sentence), known)
-        if number == 0 and not shows and detected not in known:
-            return known
+    shown = {name for name in known if name == detected or name not in _WORDS}
+    doubtful = False
+    for sentence in folded.translate(_SENTENCE_ENDS).splitlines():
+        words = words_of(sentence)
+        shows = _shown(words, known)
         shown |= shows
-    return tuple(name for name in known if name in shown or name not in _WORDS)
+        doubtful = doubtful or (not shows and sum(word.isalpha() and len(word) > 3 for word in words) > 1)
+    return frozenset(shown), doubtful or not shown.intersection(_WORDS)
 
 
 def _shown(words: frozenset[str], known: Collection[str]) -> set[str]:
