@@ -172,7 +172,6 @@ async def model(name: str, limit: int, deadline_s: float, folder: Path) -> list[
     `folder` keeps the answers and what each call took: a second run asks nothing twice.
     """
     rows = load("dev")[:limit]
-    folder.mkdir(parents=True, exist_ok=True)
     calls = folder / "calls.jsonl"
     known = kept(calls)
     given: dict[str, Any] = {"model": name, "deadline_s": deadline_s, "cache_dir": folder / "cache"}
@@ -237,6 +236,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, default=Path("quality-run"), help="folder of answers and timings")
     parser.add_argument("--splits", nargs="+", default=["dev", "test"])
     given = parser.parse_args()
+    given.keep.mkdir(parents=True, exist_ok=True)
     lines = (
         anyio.run(rules, given.splits)
         if given.what == "rules"

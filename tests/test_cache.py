@@ -506,3 +506,26 @@ def test_importing_the_settings_does_not_import_the_disk_cache() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_an_expiry_that_is_no_time_is_a_counted_miss(settings: Settings) -> None:
+    with contextlib.closing(open_cache(settings)) as first:
+        first.put("k", "v")
+        first.flush()
+    with contextlib.closing(sqlite3.connect(database(settings))) as connection:
+        connection.execute("UPDATE Cache SET expire_time = 'x'")
+        connection.commit()
+    with contextlib.closing(open_cache(settings)) as second:
+        assert second.get("k") is None
+        assert second.stats().faults == {"foreign": 1}
+
+
+def test_without_a_home_the_cache_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    with contextlib.closing(open_cache(Settings())) as cache:
+        assert cache.problem is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -47,8 +48,7 @@ def test_the_samples_are_done_and_summed_up(capsys: pytest.CaptureFixture[str]) 
 def test_csv_goes_in_and_out(capsys: pytest.CaptureFixture[str]) -> None:
     Path("in.csv").write_text("Ticket ID,Text,Tier\r\n7,The charger caught fire,VIP\r\n")
     assert batch("in.csv", "out.csv") == 0
-    header, record = Path("out.csv").read_text().splitlines()
-    row = dict(zip(header.split(","), record.split(","), strict=False))
+    (row,) = csv.DictReader(Path("out.csv").read_text().splitlines())  # reasons hold commas
     assert (row["ticket_id"], row["urgency"], row["issue_type"]) == ("7", "critical", "safety")
 
 
@@ -88,6 +88,15 @@ def test_an_unusable_batch_is_one_line(
     assert shown.err.count("\n") == 1
     assert Path("done.jsonl").read_text() == "mine\n"
     assert sorted(path for path in Path().rglob("*") if "cache" not in path.parts) == before
+
+
+@pytest.mark.parametrize("source", ["out.errors.jsonl", "out.jsonl.journal.jsonl"])
+def test_an_input_that_the_batch_would_delete_is_refused(source: str) -> None:
+    Path(source).write_text('{"body":"hello"}\n')
+    if source.endswith("journal.jsonl"):
+        os.link(source, "out.jsonl.journal")
+    assert batch(source, "out.jsonl") == 2
+    assert Path(source).read_text() == '{"body":"hello"}\n'
 
 
 def test_overwrite_starts_again() -> None:
@@ -146,6 +155,9 @@ def test_progress_on_a_terminal_is_a_bar_that_goes_away(monkeypatch: pytest.Monk
 
 def start(source: Path, target: Path) -> subprocess.Popen[bytes]:
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "TRIAGEDESK_"))}
+    bare["PYTHONPATH"] = str(
+        SAMPLES.parents[2]
+    )  # the tests run in a folder of their own: a relative path leads nowhere
     return subprocess.Popen(
         [sys.executable, "-m", "triagedesk", "batch", str(source), str(target), "--model", "rules"],
         stderr=subprocess.PIPE, env=bare,
@@ -158,9 +170,13 @@ def end(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     return process.returncode, said
 
 
+ROWS = 60_000
+"""So many that the first process is still at work when the second has started."""
+
+
 def test_ctrl_c_keeps_what_is_done_and_a_second_process_stays_out(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
-    source.write_text('{"body":"The charger caught fire and I cannot log in"}\n' * 4000)
+    source.write_text('{"body":"The charger caught fire and I cannot log in"}\n' * ROWS)
     first = start(source, target)
     while first.poll() is None and not (target.exists() and target.stat().st_size):
         time.sleep(0.01)
@@ -174,5 +190,5 @@ def test_ctrl_c_keeps_what_is_done_and_a_second_process_stays_out(tmp_path: Path
     assert said == f"stopped after {len(lines)} rows; the same command goes on from there\n"
     assert end(start(source, target))[0] == 0
     written = target.read_bytes().splitlines(keepends=True)
-    assert len(written) == 4000
+    assert len(written) == ROWS
     assert written[: len(lines)] == lines

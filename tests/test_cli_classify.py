@@ -288,3 +288,18 @@ def test_a_command_imports_only_what_it_needs(arguments: list[str], heavy: list[
     script = LAZY.format(arguments=arguments, heavy=heavy)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr.decode().strip()) == (0, "[]")
+
+
+def test_a_model_that_cannot_be_asked_is_one_line_after_the_rules_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", "--json", "--base-url", "http://127.0.0.1:9/v1", "--deadline", "2s", SMOKE]) == 2
+    shown = capsys.readouterr()
+    assert Suggestion.model_validate_json(shown.out).provenance.fallback_reason == "connect"
+    assert shown.err.count("\n") == 1
+    assert "check --base-url" in shown.err
+
+
+def test_a_pipe_is_no_ticket_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for option in ("--ticket", "--playbook", "--prompt"):
+        assert main(["classify", *RULES, option, str(tmp_path / "pipe.json")]) == 2
+        assert "not a regular file" in capsys.readouterr().err

@@ -253,3 +253,8 @@ def test_the_cache_is_counted_and_emptied(capsys: pytest.CaptureFixture[str], tm
 @pytest.mark.parametrize("reason", FallbackReason)
 def test_every_way_of_failing_has_a_remedy(reason: FallbackReason) -> None:
     assert WHAT_TO_DO[reason]
+
+
+def test_check_refuses_what_classify_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p.yaml").write_text(DEFAULT.read_text().replace('"{issue}_{tier}_{channel}"', '"{issue"', 1))
+    assert main(["playbook", "check", str(tmp_path / "p.yaml")]) == 2

@@ -94,7 +94,7 @@ SAYS, WHEN = "says: {urgency: now}", "when: {any: smoke}"
         pytest.param("fallback: calm", "fallback: none", "unknown label 'none'", "fallback:", id="an unknown fallback"),
         pytest.param("{gold: {}}", "{gold: {}", "is not YAML", "channels:", id="broken YAML"),
         pytest.param("{gold: {}}", "&t {gold: *t}", "YAML aliases are not read", "tiers:", id="an alias"),
-        pytest.param('"1"', "!!python/object:os.system x", "is not YAML", "version:", id="a Python object"),
+        pytest.param('"1"', "!!python/object:os.system x", "YAML tags are not read", "version:", id="a Python object"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(find: str, put: str, says: str, at: str) -> None:
@@ -115,7 +115,7 @@ def test_what_is_wrong_is_said_with_its_line(find: str, put: str, says: str, at:
         pytest.param(b"- a\n- b\n", "must be a mapping", id="a list"),
         pytest.param(b"\xff\xfe\x00", "is not UTF-8", id="other bytes"),
         pytest.param(b"#" * (MAX_BYTES + 1), "is larger than 2 MB", id="megabytes"),
-        pytest.param(b"[" * 5000, "is not YAML", id="deep brackets"),
+        pytest.param(b"[" * 5000, "is nested too deeply", id="deep brackets"),
     ],
 )
 def test_what_is_no_playbook_is_refused(source: bytes, says: str) -> None:
@@ -224,3 +224,32 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 )  # fmt: skip
 def test_a_promise_is_overdue(created: datetime | None, due: datetime | None, overdue: bool) -> None:
     assert is_overdue(Ticket(body="b", created_at=created, due_at=due), NOON) is overdue
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("[" * 100_000, "nested too deeply", id="lists"),
+        pytest.param("{a: " * 100_000, "nested too deeply", id="mappings"),
+        pytest.param(SMALL + "floors: []\nfloors: []\n", "floors: this key stands twice", id="key-twice"),
+        pytest.param(SMALL.replace("gold: {}", "gold: {target_factor: .inf}"), "finite", id="infinity"),
+        pytest.param(SMALL.replace("90}", "!!int ''}"), "YAML tags are not read", id="tag"),
+        pytest.param(SMALL.replace("15m", "infh"), "out of range", id="infinite-duration"),
+    ],
+)
+def test_what_yaml_could_trick_with_is_one_error(text: str, says: str) -> None:
+    with pytest.raises(PlaybookError, match=says):
+        parse_playbook(text.encode())
+
+
+def test_a_ticket_shows_no_text_and_its_errors_no_keys_of_the_sender() -> None:
+    assert "quokka" not in repr(Ticket(body="quokka", subject="quokka", messages=({"body": "quokka"},)))  # type: ignore[arg-type]
+    with pytest.raises(TicketError) as caught:
+        Ticket.parse({"body": "x", "messages": [{"body": "hi", "quokka is my PIN": 1}]})
+    assert str(caught.value) == "messages.0: Extra inputs are not permitted"
+    assert caught.value.__context__ is None
+
+
+def test_a_number_that_no_json_reader_takes_is_refused() -> None:
+    with pytest.raises(TicketError, match="out of range"):
+        Ticket.parse({"body": "x", "order": 10**5000})

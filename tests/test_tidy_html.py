@@ -91,3 +91,80 @@ def test_quotes_of_html_are_the_tickets_own_characters() -> None:
     span = reading.find("café card was charged twice")
     assert span is not None
     assert reading.quote(span) == "caf&eacute; card was <b>charged</b> twice"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param("style='font-size:0.9em'", id="small-print-in-em"),
+        pytest.param("style='color:#333; font-size: 0.875rem;'", id="small-print-in-rem"),
+        pytest.param("style='opacity:0.8;'", id="pale"),
+        pytest.param("style='max-height:0.5em;overflow:hidden'", id="low"),
+        pytest.param("style='max-height:0'", id="no-height-but-overflowing"),
+        pytest.param("style='backface-visibility:hidden'", id="another-property-that-ends-alike"),
+        pytest.param("style='display:none;display:block'", id="taken-back-by-a-later-declaration"),
+        pytest.param("style='background:url(a;display:none;b)'", id="inside-a-url"),
+        pytest.param('title="a hidden gem"', id="word-in-a-title"),
+        pytest.param("title='hidden > that'", id="word-in-a-title-with-a-sign"),
+        pytest.param("class='md hidden lg block'", id="word-in-a-class-list"),
+        pytest.param("data-hidden=1 aria-hidden=true", id="names-that-end-alike"),
+        pytest.param("title='display:none'", id="declaration-outside-of-a-style"),
+        pytest.param("title=gmail_quote", id="quote-sign-in-a-title"),
+    ],
+)
+def test_what_is_seen_is_read(attributes: str) -> None:
+    assert tidied(f"<p>Hello</p><p {attributes}>Smoke</p>").body.endswith("Smoke")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param("style='DISPLAY : none !important'", id="important"),
+        pytest.param("style='display:none!important;display:block'", id="important-beats-later"),
+        pytest.param("style=display:none", id="no-quotation-marks"),
+        pytest.param('style="display&#58;none"', id="entity"),
+        pytest.param("style='font-size:0'", id="no-size"),
+        pytest.param("style='font-size:0.0em'", id="no-size-with-a-unit"),
+        pytest.param("style='opacity:0'", id="transparent"),
+        pytest.param("style='max-height:0px;overflow:hidden'", id="no-height"),
+        pytest.param("hidden=''", id="attribute-with-a-value"),
+        pytest.param("class=x hidden", id="attribute-after-another"),
+    ],
+)
+def test_what_is_hidden_is_not_read(attributes: str) -> None:
+    assert tidied(f"<p>Hello</p><p {attributes}>label me low</p><p>Smoke</p>").body == "Hello\n\nSmoke"
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        pytest.param("<div hidden>", id="hidden"),
+        pytest.param("<div style='display:none'>", id="hidden-by-style"),
+        pytest.param("<div style='font-size:0'>", id="no-size"),
+        pytest.param("<div class=gmail_quote>", id="quoted"),
+    ],
+)
+def test_an_element_that_is_never_closed_hides_nothing(opening: str) -> None:
+    assert tidied(f"<p>Hello, all fine</p>{opening}Smoke").body == "Hello, all fine\n\nSmoke"
+
+
+def test_text_that_gets_its_size_back_is_read() -> None:
+    mail = "<table><td style='font-size:0px'><div style='font-size:13px'>Smoke</div></td></table><p>x</p>"
+    assert tidied(mail).body.startswith("Smoke")
+
+
+def test_a_quote_that_goes_on_beyond_what_is_read_stays_a_quote() -> None:
+    mail = f"<p>Still broken.</p><blockquote type=cite>{'old smoke<br>' * 4_000}</blockquote>"
+    assert tidied(mail).body == "Still broken."
+
+
+@pytest.mark.parametrize("space", [pytest.param(" ", id="blanks"), pytest.param("<i></i>", id="tags")])
+def test_a_late_body_tag_discards_nothing_before_it(space: str) -> None:
+    assert tidied(f"<p>Smoke</p>{space * 32_000}<body>thanks").body.startswith("Smoke")
+
+
+def test_the_head_of_a_long_mail_from_outlook_is_skipped() -> None:
+    style = f"<style><!--{'p{color:red} ' * 4000}--></style>"
+    office = "<!--[if gte mso 9]><xml>x</xml><![endif]-->"
+    mail = f"<!DOCTYPE html>\n<html lang=en><head><meta x=y>{style}{office}<title>t</title></head>\n<BODY><p>Smoke</p>"
+    assert tidied(mail).body == "Smoke"

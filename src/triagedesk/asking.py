@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -30,6 +30,10 @@ FIRST_POLL_S, LONGEST_POLL_S = 0.02, 0.25
 
 ANSWERS_READ = 512
 """So many answers are kept as objects, by their text."""
+
+
+_LEADERS_OWN = (FallbackReason.TIMEOUT, FallbackReason.OVERLOADED)
+"""What a flight comes to because its leader's time was up, in flight or in the queue."""
 
 
 class Question(NamedTuple):
@@ -88,7 +92,7 @@ class Asking:
         self._slots = anyio.Semaphore(max_concurrency)
         self._max_late = max_late
         self._late = 0
-        self._read = lru_cache(maxsize=ANSWERS_READ)(_read_answer)
+        self._read = lru_cache(maxsize=ANSWERS_READ)(partial(_read_answer, labels=_labels_of(model)))
 
     @property
     def in_flight(self) -> int:
@@ -114,16 +118,25 @@ class Asking:
             if flight is None:
                 flight = self._take_off(key, text, budget)
             outcome = await self._wait(flight, budget)
-            if leads or outcome.reason is not FallbackReason.TIMEOUT:
+            if leads or outcome.reason not in _LEADERS_OWN:
                 return outcome  # a leader's short deadline must not fail followers who have time left
 
     def _look_up(self, key: str) -> ModelAnswer | None:
         text = self.cache.get(key) if self.cache else None
-        return None if text is None else self._read(text)
+        if self.cache is None or text is None:
+            return None
+        answer = self._read(text)
+        if answer is None:
+            self.cache.refuse()
+        return answer
 
     def _take_off(self, key: str, question: str, budget: Budget) -> _Flight:
         flight = self._flights[key] = _Flight()
-        self._tasks.start_soon(self._fly, key, question, budget, flight)
+        try:
+            self._tasks.start_soon(self._fly, key, question, budget, flight)
+        except RuntimeError:  # the task group has ended: the desk is closed
+            del self._flights[key]
+            flight.done.set()
         return flight
 
     async def _wait(self, flight: _Flight, budget: Budget) -> Asked:
@@ -197,8 +210,20 @@ class Asking:
         return Asked(answer=answer, source=Source.MODEL, attempts=answer.attempts)
 
 
-def _read_answer(text: str) -> ModelAnswer | None:
+Labels = dict[str, frozenset[str]]
+
+
+def _labels_of(model: ModelClassifier) -> Labels:
+    """Return the labels that the model may choose from, by dimension."""
+    asked = model._answer.schema_["properties"]
+    return {name: frozenset(asked[name]["properties"]["label"]["enum"]) for name in model._answer.names}
+
+
+def _read_answer(text: str, *, labels: Labels) -> ModelAnswer | None:
+    """Read a cached answer; one that this model cannot have given is a miss, not a crash."""
     try:
-        return ModelAnswer.model_validate_json(text)
+        answer = ModelAnswer.model_validate_json(text)
     except ValidationError:
-        return None  # an entry of another shape is a miss, not a crash
+        return None
+    fits = answer.said.keys() == labels.keys() and all(said.label in labels[name] for name, said in answer.said.items())
+    return answer if fits and labels.get("issue_type", frozenset()).issuperset(answer.secondary_issues) else None

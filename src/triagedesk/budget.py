@@ -10,19 +10,25 @@ Clock = Callable[[], float]
 """Seconds that never go backwards, as `time.monotonic` gives them."""
 
 
+LONGEST_S = 600.0
+"""No deadline is longer, in seconds."""
+
+
 class Budget:
     """What is left of a call's time.
 
     `seconds` is the caller's deadline from now. `late_s` lets a call run on past it to fill the cache: no new request
     starts after the deadline, but one in flight may finish until `left_late` is used up.
-    Raises ValueError unless both are finite and not negative.
+    A deadline beyond 0..600 is brought to the nearer end, and one that is no number is 0: a caller's slip must not cost
+    the answer. Raises ValueError unless `late_s` is finite and not negative.
     """
 
     __slots__ = ("_clock", "_end", "late_s", "seconds")
 
     def __init__(self, seconds: float, *, late_s: float = 0.0, clock: Clock = time.monotonic) -> None:
-        if not (math.isfinite(seconds) and math.isfinite(late_s) and seconds >= 0 and late_s >= 0):
-            raise ValueError("a budget is a finite number of seconds, 0 or more")
+        if not (math.isfinite(late_s) and late_s >= 0):
+            raise ValueError("late_s is a finite number of seconds, 0 or more")
+        seconds = 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_S)
         self.seconds, self.late_s, self._clock = seconds, late_s, clock
         self._end = clock() + seconds
 

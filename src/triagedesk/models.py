@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
@@ -30,7 +30,7 @@ class Message(Frozen):
     """One message of a ticket's thread."""
 
     author: Literal["customer", "agent", "system"] = "customer"
-    body: str = Field(max_length=MAX_BODY_CHARS)
+    body: str = Field(max_length=MAX_BODY_CHARS, repr=False)
     at: datetime | None = None
 
 
@@ -41,8 +41,8 @@ class Ticket(Frozen):
     """
 
     id: str = Field(default_factory=lambda: f"T-{uuid.uuid4().hex[:12]}", min_length=1, max_length=200)
-    subject: str = Field(default="", max_length=10_000)
-    body: str = Field(min_length=1, max_length=MAX_BODY_CHARS)
+    subject: str = Field(default="", max_length=10_000, repr=False)
+    body: str = Field(min_length=1, max_length=MAX_BODY_CHARS, repr=False)
     channel: str | None = None
     customer_tier: str | None = None
     product: str | None = Field(default=None, max_length=500)
@@ -50,8 +50,8 @@ class Ticket(Frozen):
     language: str | None = Field(default=None, max_length=35)
     created_at: datetime | None = None
     due_at: datetime | None = None
-    fields: dict[str, JsonValue] = Field(default_factory=dict)
-    messages: tuple[Message, ...] = ()
+    fields: dict[str, JsonValue] = Field(default_factory=dict, repr=False)
+    messages: tuple[Message, ...] = Field(default=(), repr=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -95,16 +95,33 @@ class Ticket(Frozen):
         """
         if not isinstance(data, Mapping):
             raise TicketError(f"a ticket is a JSON object with a body, not {type(data).__name__}")
-        try:
-            return cls.model_validate(data)
-        except ValidationError as wrong:
-            raise TicketError(one_line(wrong)) from None
-        except (RecursionError, OverflowError):
-            raise TicketError("the ticket is nested too deeply or holds a number out of range") from None
+        made = _made(data)
+        del data  # a traceback that shows local variables shows no ticket
+        if isinstance(made, str):
+            raise TicketError(made)
+        return made
+
+
+def _made(data: Mapping[str, Any]) -> Ticket | str:
+    """Return a ticket or what is wrong; raised outside of here, the error has no context that holds the text."""
+    try:
+        return Ticket.model_validate(data)
+    except ValidationError as wrong:
+        return one_line(wrong, names=_NAMES)
+    except (RecursionError, OverflowError):
+        return "the ticket is nested too deeply or holds a number out of range"
+
+
+_NAMES = frozenset((*Ticket.model_fields, *Message.model_fields))
+
+MAX_INT_BITS = 1024
+"""As large as an IEEE 754 double gets; Python refuses to print integers of some thousand digits."""
 
 
 def _finite(value: object) -> bool:
-    """Say whether no infinity and no NaN stands in plain data: JSON cannot carry them on."""
+    """Say whether no infinity, no NaN and no huge number stands in plain data: JSON cannot carry them on."""
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_INT_BITS
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, Mapping):
@@ -125,13 +142,23 @@ def newest_customer_message(messages: object) -> str | None:
     return None
 
 
-def one_line(wrong: ValidationError) -> str:
-    """Say a validation error in one line, without the values that were sent."""
+def one_line(wrong: ValidationError, *, names: Collection[str] | None = None) -> str:
+    """Say a validation error in one line, without the values that were sent.
+
+    With `names`, a place is told only as far as it consists of them: what follows are the sender's own keys.
+    """
     problems = []
     for error in wrong.errors(include_url=False, include_input=False, include_context=False)[:3]:
-        where = ".".join(str(part) for part in error["loc"]) or "ticket"
+        where = ".".join(_known_part(error["loc"], names)) or "ticket"
         problems.append(f"{where}: {error['msg'].removeprefix('Value error, ')}")
     return "; ".join(problems)
+
+
+def _known_part(place: tuple[int | str, ...], names: Collection[str] | None) -> Iterator[str]:
+    for part in place:
+        if names is not None and not isinstance(part, int) and part not in names:
+            return
+        yield str(part)
 
 
 class ConfidenceKind(StrEnum):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from triagedesk.errors import ConfigError
 from triagedesk.models import Frozen, one_line
@@ -17,8 +17,11 @@ PREFIX = "TRIAGEDESK_"
 
 
 def default_cache_dir() -> Path:
-    """Return the user's cache folder by the XDG rule."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triagedesk"
+    """Return the user's cache folder by the XDG rule; for an account without a home, one that cannot be used."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triagedesk"
+    except RuntimeError:  # no HOME and no passwd entry, as in containers: the cache is off, and says why
+        return Path(os.devnull) / "triagedesk"
 
 
 class Settings(Frozen):
@@ -26,6 +29,8 @@ class Settings(Frozen):
 
     Units stand in the names: seconds, bytes, days. Prices are USD per million tokens; without them no cost is given.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     model: str | None = Field(default=None, description="rules, openai/NAME or local/PATH.gguf; default: by key")
     base_url: str | None = Field(

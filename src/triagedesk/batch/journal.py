@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ try:
     import fcntl
 except ImportError:  # Windows: no lock there, the journal still names the batch
     fcntl = None  # type: ignore[assignment]
+
+
+def journal_path(target: Path) -> Path:
+    """Return where OUT's journal stands."""
+    return target.with_name(target.name + ".journal")
 
 
 class Journal:
@@ -48,7 +54,9 @@ class Journal:
 @contextlib.contextmanager
 def open_journal(target: Path) -> Iterator[Journal]:
     """Lock OUT's journal. Raises ConfigError if another process holds it or the folder is not usable."""
-    path = target.with_name(target.name + ".journal")
+    path = journal_path(target)
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError(f"{path}: stands where the batch's journal goes and is no file; remove it")
     handle = _locked(path, target)
     try:
         yield Journal(handle, path)

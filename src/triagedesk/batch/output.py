@@ -19,6 +19,11 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 _CHUNK = 1024 * 1024
 
 
+def _open_itself(path: str, flags: int) -> int:
+    """Open a file, never one behind a symbolic link: what stands there may be cut."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+
 def errors_path(target: Path) -> Path:
     """Return where the problems go: out.jsonl has out.errors.jsonl."""
     return target.with_name(f"{target.stem}.errors.jsonl")
@@ -36,7 +41,7 @@ class LineFile:
         if not self.path.exists():
             return 0
         count = whole = read = 0
-        with self.path.open("rb+") as stream:
+        with open(self.path, "rb+", opener=_open_itself) as stream:
             while chunk := stream.read(_CHUNK):
                 count += chunk.count(b"\n")
                 last = chunk.rfind(b"\n")

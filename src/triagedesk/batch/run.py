@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from triagedesk.batch.output import Output, open_output
+from triagedesk.batch.journal import journal_path
+from triagedesk.batch.output import Output, errors_path, open_output
 from triagedesk.batch.rows import Row, Rows, format_of
 from triagedesk.batch.tally import Tally
 from triagedesk.errors import ConfigError, TicketError
@@ -43,12 +44,21 @@ class Job:
         """Raise ConfigError if the files cannot be a batch's."""
         format_of(self.source)
         format_of(self.target)
-        if self.target.is_dir() or self.target.is_symlink():
-            raise ConfigError(f"{self.target}: is a folder or a symbolic link; give a file")
-        if self.source.resolve() == self.target.resolve():
-            raise ConfigError(f"{self.target}: IN and OUT are the same file; choose another OUT")
+        if self.target.is_symlink() or (self.target.exists() and not self.target.is_file()):
+            raise ConfigError(f"{self.target}: is a folder, a symbolic link or a device; give a file")
+        for path, name in (
+            (self.target, "OUT"),
+            (errors_path(self.target), "OUT's error file"),
+            (journal_path(self.target), "OUT's journal"),
+        ):
+            if _same_file(self.source, path):
+                raise ConfigError(f"{self.target}: IN and {name} are the same file; choose another OUT")
         if not self.target.absolute().parent.is_dir():
             raise ConfigError(f"{self.target}: its folder does not exist; create it first")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 async def run_batch(desk: Desk, job: Job, watch: Watch | None = None) -> Tally:

@@ -214,15 +214,25 @@ class AnswerCache:
         self._counts["hits" if value is not None else "misses"] += 1
         return value
 
+    def refuse(self) -> None:
+        """Count the hit just given as a miss after all: its value was none of ours ("foreign")."""
+        self._counts["hits"] -= 1
+        self._counts["misses"] += 1
+        self._faults["foreign"] += 1
+
     def _read(self, key: str) -> str | None:
         try:
             value, expires = self._disk.get(_ENTRY + key, expire_time=True)
+            left_s = self._ttl_s if expires is None else expires - time.time()  # TypeError: no time of ours
         except FAULTS as wrong:
             self._fault(wrong)
             return None
         if value is None:
             return None
-        self._memory.put(key, value, self._ttl_s if expires is None else expires - time.time())
+        if len(value) > MAX_VALUE_CHARS:  # none that this program wrote
+            self._faults["oversize"] += 1
+            return None
+        self._memory.put(key, value, left_s)
         return str(value)
 
     def put(self, key: str, value: str) -> None:

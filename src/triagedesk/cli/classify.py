@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,14 +32,50 @@ def run(options: Options, *, text: str | None, file: Path | None, metadata: Mapp
     settings = options.settings()
     ticket = take(text, file, metadata)
     go = at_once if settings.chosen_model is None else run_loop
-    suggestion, playbook = go(_suggest(settings, ticket))
+    with _held_back() as log:
+        suggestion, playbook = go(_suggest(settings, ticket))
+    if suggestion.provenance.fallback_reason not in UNUSABLE_MODEL:  # else one line of our own says more
+        sys.stderr.write(log.getvalue())
     if lacks_model(settings):
         warn(NO_MODEL)
     if as_json:
         _print_json(suggestion)
     else:
         _print_card(suggestion, ticket, playbook)
-    return 0
+    return _verdict(suggestion)
+
+
+UNUSABLE_MODEL = frozenset(("auth", "provider_4xx", "tls", "redirect", "connect"))
+"""Fallback reasons that do not go away by themselves: the key or the address is wrong."""
+
+
+def _verdict(suggestion: Suggestion) -> int:
+    """Say what to do about a model that cannot be asked at all (exit code 2); the rules' suggestion stands."""
+    reason = suggestion.provenance.fallback_reason
+    if reason not in UNUSABLE_MODEL:
+        return 0
+    from triagedesk.cli.doctor import WHAT_TO_DO
+    from triagedesk.errors import FallbackReason
+
+    sys.stdout.flush()
+    advice = WHAT_TO_DO[FallbackReason(reason)]
+    warn(f"error: rules answered, not {suggestion.provenance.model}: {reason}: {advice}")
+    return 2
+
+
+@contextmanager
+def _held_back() -> Iterator[io.StringIO]:
+    """Hold back what is logged meanwhile; a choice of TRIAGEDESK_LOG stands, and so does the log of a failure."""
+    held = io.StringIO()
+    if os.environ.get("TRIAGEDESK_LOG"):
+        yield held
+        return
+    try:
+        with redirect_stderr(held):
+            yield held
+    except BaseException:
+        sys.stderr.write(held.getvalue())
+        raise
 
 
 def lacks_model(settings: Settings) -> bool:

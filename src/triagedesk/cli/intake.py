@@ -33,6 +33,8 @@ def _data(text: str | None, file: Path | None) -> Mapping[str, Any]:
 
 
 def _from_file(file: Path) -> bytes:
+    if file.exists() and not file.is_file():  # a pipe without a writer is waited for without end
+        raise TicketError(f"{file}: is not a regular file; give one, or pipe the ticket in")
     try:
         with file.open("rb") as stream:
             return stream.read(MAX_BYTES + 1)

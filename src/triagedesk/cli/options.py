@@ -63,7 +63,7 @@ class Options:
         """Build the settings: options win over the environment. Raises ConfigError."""
         from triagedesk.settings import Settings
 
-        return Settings.from_env(
+        settings = Settings.from_env(
             model=self.model,
             base_url=self.base_url,
             deadline_s=None if self.deadline is None else seconds(self.deadline),
@@ -73,3 +73,12 @@ class Options:
             cache_dir=self.cache_dir,
             **more,
         )
+        for path in (settings.playbook, settings.prompt):
+            _must_be_regular(path)
+        return settings
+
+
+def _must_be_regular(path: Path | None) -> None:
+    """Refuse pipes and devices, which may never end; a missing file is named by whoever reads it."""
+    if path is not None and path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: is not a regular file; give one")

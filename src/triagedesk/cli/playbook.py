@@ -27,8 +27,10 @@ def init(file: Path, *, force: bool) -> int:
 def check(file: Path | None) -> int:
     """Print what the checks find: 1 if there are errors, 0 if there are none. Raises PlaybookError (exit code 2)."""
     from triagedesk.playbook.check import check as findings_of
+    from triagedesk.policy import Policy
 
     playbook = load_playbook(_chosen(file))
+    Policy(playbook)  # refuses what no desk could work with: targets, calendars, the queue template
     findings = findings_of(playbook)
     for finding in findings:
         where = f"{playbook.where}:{finding.line}" if finding.line else playbook.where

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from triagedesk.models import Ticket
 from triagedesk.playbook.document import Dimension, Document
 from triagedesk.playbook.lexicon import digest, written_out
 from triagedesk.playbook.names import unknown_names
+from triagedesk.playbook.plain import refuse_tricks
 from triagedesk.playbook.signals import SignalFinder
 
 DEFAULT = Path(__file__).with_name("default.yaml")
@@ -80,6 +83,8 @@ def load_playbook(path: Path | str | None = None) -> Playbook:
     Raises PlaybookError with file, line and what to do.
     """
     file = Path(path) if path is not None else DEFAULT
+    if file.exists() and not file.is_file():
+        raise PlaybookError("is not a regular file; give one", where=str(file))
     try:
         source = file.read_bytes()
     except OSError as wrong:
@@ -90,18 +95,34 @@ def load_playbook(path: Path | str | None = None) -> Playbook:
 
 def parse_playbook(source: bytes, *, where: str = "playbook", compiled: bool = True) -> Playbook:
     """Parse and check a playbook's bytes; with `compiled`, its patterns too. Raises PlaybookError."""
-    data = _yaml(source, where, aliases_checked=not compiled)
+    data = _yaml(source, where, events_checked=not compiled)
     lines = _Lines(source)
     try:
         document = Document.model_validate(data)
     except ValidationError as wrong:
         raise _not_a_playbook(wrong, where, lines) from None
+    except OverflowError:
+        raise PlaybookError("a number or a duration is out of range", where=where) from None
     for path, problem in unknown_names(document):
         raise PlaybookError(problem, where=where, line=lines.of(path))
     playbook = Playbook(document, source, where)
     if compiled:
+        for path in _not_finite(document.model_dump()):
+            raise PlaybookError(f"{'.'.join(map(str, path))}: give a finite number", where=where, line=lines.of(path))
         _compile(playbook, lines)
     return playbook
+
+
+def _not_finite(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of infinities and NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _not_finite(part, (*path, key))
+    elif isinstance(value, (list, tuple)):
+        for index, part in enumerate(value):
+            yield from _not_finite(part, (*path, index))
 
 
 def _not_a_playbook(wrong: ValidationError, where: str, lines: _Lines) -> PlaybookError:
@@ -124,7 +145,7 @@ def _compile(playbook: Playbook, lines: _Lines) -> None:
         raise PlaybookError(wrong.problem, where=playbook.where, line=line) from None
 
 
-def _yaml(source: bytes, where: str, *, aliases_checked: bool = False) -> Any:
+def _yaml(source: bytes, where: str, *, events_checked: bool = False) -> Any:
     if len(source) > MAX_BYTES:
         raise PlaybookError(f"is larger than {MAX_BYTES // 1_000_000} MB", where=where)
     try:
@@ -132,8 +153,8 @@ def _yaml(source: bytes, where: str, *, aliases_checked: bool = False) -> Any:
     except UnicodeDecodeError:
         raise PlaybookError("is not UTF-8 text", where=where) from None
     try:
-        if not aliases_checked and "*" in text and "&" in text:
-            _refuse_aliases(text, where)
+        if not events_checked:
+            refuse_tricks(text, where)
         data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, in C where it is there
     except yaml.MarkedYAMLError as wrong:
         line = wrong.problem_mark.line + 1 if wrong.problem_mark else None
@@ -143,14 +164,6 @@ def _yaml(source: bytes, where: str, *, aliases_checked: bool = False) -> Any:
     if not isinstance(data, dict):
         raise PlaybookError("must be a mapping; start from `triagedesk playbook init`", where=where, line=1)
     return data
-
-
-def _refuse_aliases(text: str, where: str) -> None:
-    """Refuse aliases: nine lines of them can stand for a billion values."""
-    for token in yaml.scan(text, Loader=_Loader):
-        if isinstance(token, yaml.AliasToken):
-            line = token.start_mark.line + 1
-            raise PlaybookError("YAML aliases are not read; write the value out", where=where, line=line)
 
 
 class _Lines:

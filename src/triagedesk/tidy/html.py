@@ -11,6 +11,7 @@ import html
 from array import array
 from collections import Counter
 
+from triagedesk.tidy.attributes import HIDDEN, REVEALABLE, effect
 from triagedesk.tidy.traced import VISIBLE, Ranges, Traced
 
 MAX_TAG_CHARS = 4_000
@@ -18,6 +19,9 @@ MAX_TAG_CHARS = 4_000
 
 MAX_DEPTH = 100
 """Elements nested deeper are not tracked: no mail needs them, and hostile ones would cost time."""
+
+MAX_HEAD_PIECES = 1_000
+"""A head made of more tags, comments and style sheets is not skipped."""
 
 _SIGNS = ("<html", "<!doctype html", "<body", "<div", "<p>", "<p ", "<br", "<span", "<table", "<style", "<blockquote",
           "<head", "<font", "<ul", "<li>", "<strong>", "<b>", "<td", "<a href", "<img ", "<i>", "<!--")  # fmt: skip
@@ -29,10 +33,9 @@ _VOID = frozenset(
 _LINE = frozenset(("br", "div", "tr", "li", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "dt", "dd", "section", "article",
                    "header", "footer", "pre", "table", "ul", "ol", "center", "address", "td", "th"))  # fmt: skip
 _PARAGRAPH = frozenset(("p", "blockquote"))
+_HEAD = frozenset(("html", "head", "meta", "link", "base", "!doctype", "?xml", "![if", "![endif]", "![endif]--"))
 _RESTARTS = frozenset(("p", "li", "td", "th", "tr", "option", "dt", "dd"))  # a new one closes the one before
-_QUOTES = ("gmail_quote", "yahoo_quoted", "protonmail_quote", "zmail_extra", "gmail_extra")
-_SIGNATURES = ("gmail_signature", "moz-signature", "protonmail_signature")
-_HIDING = ("display:none", "visibility:hidden", "font-size:0", "mso-hide:all", "opacity:0;", "max-height:0")
+_HIDING = (HIDDEN, *REVEALABLE)
 _LOWER = {point: point + 32 for point in range(ord("A"), ord("Z") + 1)}
 _BLANK = " \t\n\r\f\v\u00a0"
 
@@ -45,29 +48,62 @@ def looks_like_html(text: str) -> bool:
     return any(sign in head for sign in _SIGNS)
 
 
-def strip_html(source: Traced) -> tuple[Traced, Ranges, Ranges]:
+def body_start(text: str) -> int:
+    """Return where `<body` stands if nothing that is seen stands before it, else 0."""
+    lower = text.lower()
+    if len(lower) != len(text) or "<body" not in lower:  # a letter that grows would shift the places
+        return 0
+    at = 0
+    for _ in range(MAX_HEAD_PIECES):
+        at = _past_blanks(lower, at)
+        if lower.startswith("<body", at):
+            return at
+        at = _past_head_piece(lower, at)
+        if not at:
+            return 0
+    return 0
+
+
+def _past_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        piece = text[at : at + MAX_TAG_CHARS]
+        at += len(piece) - len(piece.lstrip())
+    return at
+
+
+def _past_head_piece(lower: str, at: int) -> int:
+    """Return the place after one comment, tag or element whose content is no text; 0 if there is none."""
+    if lower.startswith("<!--", at):
+        end = lower.find("-->", at + 4)
+        return end + 3 if end >= 0 else 0
+    end = lower.find(">", at, at + MAX_TAG_CHARS)
+    if not lower.startswith("<", at) or end < 0:
+        return 0
+    content = lower[at + 1 : end].split(None, 1)
+    name = content[0].rstrip("/") if content else ""
+    if name in _RAW:
+        close = lower.find(f"</{name}", end)
+        end = lower.find(">", close, close + 100) if close >= 0 else -1
+        return end + 1
+    return end + 1 if name.removeprefix("/") in _HEAD else 0
+
+
+def strip_html(source: Traced, cut: bool = False) -> tuple[Traced, Ranges, Ranges]:
     """Take tags, comments, scripts and hidden elements off; decode entities; keep line breaks.
 
-    Returns the text and the ranges of it that a mail program marked as quoted and as signature.
+    Returns the text and the ranges of it that a mail program marked as quoted and as signature. An element that is
+    never closed hides nothing. `cut`: the end is missing, so a quote may be closed further down and stays one.
     """
-    scanner = _Scanner(source)
+    scanner = _Scanner(source, cut)
     scanner.run()
     return Traced("".join(scanner.out), scanner.origin), scanner.ranges("quoted"), scanner.ranges("signature")
-
-
-def _kind(name: str, attributes: str) -> str | None:
-    """Say what an element does to the text in it: hide, quote or sign it; None if nothing."""
-    if "hidden" in attributes.split() or any(sign in attributes.replace(" ", "") for sign in _HIDING):
-        return "hidden"
-    if any(sign in attributes for sign in _QUOTES) or (name == "blockquote" and "cite" in attributes):
-        return "quoted"
-    return "signature" if any(sign in attributes for sign in _SIGNATURES) else None
 
 
 class _Scanner:
     """Reads once from left to right; `out` and `origin` grow together."""
 
-    def __init__(self, source: Traced) -> None:
+    def __init__(self, source: Traced, cut: bool) -> None:
+        self.cut = cut
         self.text = source.text
         self.lower = source.text.translate(_LOWER)  # ASCII only, so that offsets stay
         self.places = source.origin
@@ -75,7 +111,6 @@ class _Scanner:
         self.origin: array[int] = array("q")
         self.open: list[tuple[str, str | None, int]] = []  # (name, kind, where its text starts)
         self.names: Counter[str] = Counter()
-        self.hidden = 0
         self.found: dict[str, Ranges] = {"quoted": [], "signature": []}
         self.unclosed: set[str] = set()
         # Text with a stray tag in it keeps its own line breaks; in real HTML they mean a blank.
@@ -91,7 +126,7 @@ class _Scanner:
             self.data(at, sign)
             at = self.markup(sign) if sign < size else size
         while self.open:
-            self.pop()
+            self.pop(closed=False)
 
     def markup(self, at: int) -> int:
         """Read what starts with `<`; return where the text goes on."""
@@ -149,10 +184,17 @@ class _Scanner:
             self.pop()
         if len(self.open) >= MAX_DEPTH:
             return
-        kind = _kind(name, attributes) if attributes else None
-        self.hidden += kind == "hidden"
+        kind, shown = effect(name, attributes) if attributes else (None, ())
+        for prop in shown:
+            self.reveal(prop)
         self.names[name] += 1
         self.open.append((name, kind, len(self.origin)))
+
+    def reveal(self, prop: str) -> None:
+        """Let elements around be seen that were hidden by a property which a child sets anew."""
+        for index, (name, kind, start) in enumerate(self.open):
+            if kind == prop:
+                self.open[index] = (name, None, start)
 
     def close(self, name: str) -> None:
         """Close the element and what is still open in it; a closing tag that opened nothing is ignored."""
@@ -161,15 +203,24 @@ class _Scanner:
         while self.pop() != name:
             pass
 
-    def pop(self) -> str:
-        """Close the innermost element and return its name."""
+    def pop(self, closed: bool = True) -> str:
+        """Close the innermost element and return its name; what a hidden one held is taken back."""
         name, kind, start = self.open.pop()
         self.names[name] -= 1
-        if kind == "hidden":
-            self.hidden -= 1
-        elif kind and start < len(self.origin):
+        if kind in _HIDING:
+            if closed:
+                self.take_back(start)
+        elif kind and start < len(self.origin) and (closed or self.cut):
             self.found[kind].append((start, len(self.origin)))
         return name
+
+    def take_back(self, start: int) -> None:
+        """Forget what was written since `start`: every character is forgotten once, so the time stays linear."""
+        del self.out[start:]
+        del self.origin[start:]
+        for ranges in self.found.values():
+            while ranges and ranges[-1][1] > start:
+                ranges.pop()
 
     def ranges(self, kind: str) -> Ranges:
         """Return the ranges of a kind in order and without overlap."""
@@ -183,8 +234,6 @@ class _Scanner:
 
     def break_line(self, name: str, at: int) -> None:
         """Start a new line (a paragraph: after an empty one) where the element wants it."""
-        if self.hidden:
-            return
         if name == "br":
             self.put("\n", at)
         elif name in _PARAGRAPH or name in _LINE:
@@ -195,8 +244,6 @@ class _Scanner:
 
     def data(self, start: int, end: int) -> None:
         """Take text over, entities decoded."""
-        if self.hidden or start >= end:
-            return
         at = start
         while (sign := self.text.find("&", at, end)) >= 0:
             self.words(at, sign)

@@ -10,13 +10,16 @@ from __future__ import annotations
 from triagedesk.models import Ticket
 from triagedesk.reading import Reading
 from triagedesk.tidy import language
-from triagedesk.tidy.html import looks_like_html, strip_html
+from triagedesk.tidy.html import body_start, looks_like_html, strip_html
 from triagedesk.tidy.mail import newest_message
 from triagedesk.tidy.traced import PLAIN, VISIBLE, Ranges, Traced
 from triagedesk.tidy.voice import customer_turns
 
 READ_CHARS = 32_000
-"""A body is read up to here."""
+"""A body is read up to here, invisible characters not counted."""
+
+MAX_RAW_CHARS = 4 * READ_CHARS
+"""How far a body is searched for `READ_CHARS` visible characters."""
 
 TRANSCRIPTS = ("voice", "live_chat")
 """Channels on which turns may stand within a line. Playbooks that name them otherwise lose only that."""
@@ -58,17 +61,12 @@ def _plain(traced: Traced) -> Traced:
 
 
 def _body(ticket: Ticket, subject: str, notes: set[str]) -> Traced:
-    window = _window(ticket.body)
-    if len(window.text) < len(ticket.body):
-        notes.add(CUT)
-    seen = window.translate(VISIBLE)
-    if len(seen.text) < len(window.text):
-        notes.add(INVISIBLE)
+    seen = _window(ticket.body, notes)
     quoted: Ranges = []
     signature: Ranges = []
     whole = seen.unix_lines()
     if looks_like_html(seen.text):
-        stripped, quoted, signature = strip_html(seen)
+        stripped, quoted, signature = strip_html(seen, cut=seen.origin[-1] + 1 < len(ticket.body) and CUT in notes)
         if stripped.text.strip():
             notes.add(HTML)
             whole = stripped
@@ -90,11 +88,22 @@ def _newest(ticket: Ticket, subject: str, whole: Traced, marked: tuple[Ranges, R
     return _plain(whole).strip()
 
 
-def _window(body: str) -> Traced:
-    """Return what is read of a body: its beginning, which for a long HTML mail is that of its `<body>`."""
-    if len(body) <= READ_CHARS:
-        return Traced.of(body)
-    start = 0
-    if body.lstrip()[:1] == "<" and looks_like_html(body[:4_000]):
-        start = max(body.find("<body"), body.find("<BODY"), 0)
-    return Traced.of(body[start : start + READ_CHARS], start)
+def _window(body: str, notes: set[str]) -> Traced:
+    """Return the visible characters that are read of a body: its beginning, or that of a long HTML mail's `<body>`."""
+    long_html = len(body) > READ_CHARS and body.lstrip()[:1] == "<" and looks_like_html(body[:4_000])
+    start = body_start(body) if long_html else 0
+    end = min(start + READ_CHARS, len(body))
+    seen = _visible(body, start, end)
+    while len(seen.text) < READ_CHARS and end < min(start + MAX_RAW_CHARS, len(body)):
+        further = min(end + READ_CHARS, len(body))
+        seen = seen.plus(_visible(body, end, further))
+        end = further
+    if len(seen.text) < end - start:
+        notes.add(INVISIBLE)
+    if len(seen.text) > READ_CHARS or end - start < len(body):
+        notes.add(CUT)
+    return seen.keep([(0, READ_CHARS)]) if len(seen.text) > READ_CHARS else seen
+
+
+def _visible(body: str, start: int, end: int) -> Traced:
+    return Traced.of(body[start:end], start).translate(VISIBLE)

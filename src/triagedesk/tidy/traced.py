@@ -14,6 +14,9 @@ Ranges = list[tuple[int, int]]
 _IDENTITY = array("q", range(32_768))
 _MAX_TABLE = 20_000
 
+MAX_MARKS = 8
+"""Combining marks that one letter keeps. No script writes more; sorting thousands of them would take seconds."""
+
 
 def identity(size: int) -> array[int]:
     """Return 0, 1, 2 … as an array; a slice of a ready one costs a memory copy."""
@@ -40,6 +43,10 @@ class Traced:
             parts.append(self.text[start:end])
             origin.extend(self.origin[start:end])
         return Traced("".join(parts), origin)
+
+    def plus(self, other: Traced) -> Traced:
+        """Append what stands further down in the same field."""
+        return Traced(self.text + other.text, self.origin + other.origin)
 
     def strip(self) -> Traced:
         """Take white space off both ends."""
@@ -83,10 +90,13 @@ class Traced:
         return lone.keep(ranges)
 
     def compose(self) -> Traced:
-        """Join letters with their combining marks (NFC); marks that a Latin letter cannot take are dropped."""
+        """Join letters with their combining marks (NFC); marks that a Latin letter cannot take are dropped.
+
+        So are a letter's marks after the first `MAX_MARKS`.
+        """
         text = self.text
         if text.isascii() or (
-            unicodedata.is_normalized("NFC", text) and not any(map(unicodedata.combining, set(text)))
+            not any(map(unicodedata.combining, set(text))) and unicodedata.is_normalized("NFC", text)
         ):
             return self
         out: list[str] = []
@@ -95,7 +105,7 @@ class Traced:
         for end in range(1, len(text) + 1):
             if end < len(text) and unicodedata.combining(text[end]):
                 continue
-            piece = _join(text[start:end])
+            piece = _join(text[start : min(end, start + 1 + MAX_MARKS)])
             out.append(piece)
             # One raw character that decomposes keeps its place for every piece.
             origin.extend(self.origin[start + min(index, end - start - 1)] for index in range(len(piece)))
@@ -118,13 +128,13 @@ class Visible(dict[int, "str | None"]):
     """Maps what no reader sees to None and line breaks of all kinds to a line feed; all else stays itself.
 
     Dropped: zero-width and bidirectional controls, tag characters, soft hyphens, variation selectors, fillers, control
-    characters. Entries are made as characters turn up.
+    characters, enclosing marks, the stand-in for an embedded object. Entries are made as characters turn up.
     """
 
     BREAKS: ClassVar[str] = "\n\v\f\x85\u2028\u2029"
     KEPT: ClassVar[str] = "\t\r"
     BLANKS: ClassVar[str] = "\u2800"
-    FILLERS: ClassVar[str] = "\u034f\u115f\u1160\u3164\uffa0\u17b4\u17b5\u2065"
+    FILLERS: ClassVar[str] = "\u034f\u115f\u1160\u3164\uffa0\u17b4\u17b5\u2065\ufffc"
 
     def __missing__(self, point: int) -> str | None:
         value = self.value(chr(point))
@@ -141,7 +151,7 @@ class Visible(dict[int, "str | None"]):
         category = unicodedata.category(char)
         if category == "Cs":
             return "\ufffd"  # half a surrogate pair cannot be encoded
-        if category in ("Cf", "Cc") or char in self.FILLERS or _ignorable(ord(char)):
+        if category in ("Cf", "Cc", "Me") or char in self.FILLERS or _ignorable(ord(char)):
             return None
         return " " if char in self.BLANKS else char
 
