@@ -28,8 +28,8 @@ _COMMON = {
     "es": "el los las y soy pero estoy tengo hay hola gracias muy usted ustedes fue yo hasta ahora aqui ayer hoy nada "
     "buenas buenos dias porque desde cuando una para con mis sus esto eso mi del al ha han ningun ninguna tambien",
     "it": "il gli sono mio mia miei che di della dello dei delle nel nella ho hai abbiamo avete hanno questo questa "
-    "piu anche ancora buongiorno buonasera salve ciao grazie quando ci vi vostro vostra nostro nostra stato dopo dal dalla "
-    "alla non perche adesso ieri oggi niente mi una con",
+    "piu anche ancora buongiorno buonasera salve ciao grazie quando ci vi vostro vostra nostro nostra stato dopo "
+    "dal dalla alla non perche adesso ieri oggi niente mi una con",
     "pt": "nao uma voce voces isso estou tenho ola obrigado obrigada foi foram ao aos pelo pela meu minha meus minhas "
     "sao muito agora ontem hoje ainda sem depois quero dia esta este desde quando para mais seu sua ja tem nem nos "
     "ninguem nenhum tambem com",

@@ -149,7 +149,7 @@ class Policy:
         bare = [name for name, choice in labels.items() if not choice.reasons]
         for name in bare:
             labels[name] = _with_reason(labels[name], rules.labels.get(name))
-        if bare:
+        if bare or not all(any(map(_rests, choice.reasons)) for choice in labels.values()):
             doubts.append("ungrounded_reason")
         least = self._min_confidence
         if any(choice.confidence is not None and choice.confidence < least for choice in labels.values()):
@@ -212,6 +212,11 @@ def _metadata_field(condition: Condition) -> str | None:
         (condition.region, "region"), (condition.language, "language"),
     )  # fmt: skip
     return next((name for value, name in given if value), None)
+
+
+def _rests(reason: Reason) -> bool:
+    """Say whether a reason rests on a quote or on a field of the ticket."""
+    return reason.quote is not None or reason.field is not None
 
 
 def _with_reason(choice: Choice, rules: Choice | None) -> Choice:
