@@ -243,7 +243,7 @@ def test_what_yaml_could_trick_with_is_one_error(text: str, says: str) -> None:
 
 
 def test_a_ticket_shows_no_text_and_its_errors_no_keys_of_the_sender() -> None:
-    assert "quokka" not in repr(Ticket(body="quokka", subject="quokka", messages=({"body": "quokka"},)))  # type: ignore[arg-type]
+    assert "quokka" not in repr(Ticket(body="quokka", subject="quokka", messages=({"body": "quokka"},)))
     with pytest.raises(TicketError) as caught:
         Ticket.parse({"body": "x", "messages": [{"body": "hi", "quokka is my PIN": 1}]})
     assert str(caught.value) == "messages.0: Extra inputs are not permitted"

@@ -25,6 +25,10 @@ MAX_OPENING_CHARS = 120
 SALUTATION_CHARS = 35
 """A first paragraph shorter than this is no more than a greeting ("Sehr geehrte Damen und Herren,")."""
 _EDGES = frozenset(" \n\t.,;:!?\"'()-")
+SECOND_MATTER = 2.0
+"""Votes of strong signals that make another issue a secondary one."""
+HEARD = 0.75
+"""Below this, what was found in the text is too faint to decide a sum of votes: the fallback label stands."""
 NOTHING_ELSE = "Nothing in the ticket speaks for another label."
 
 
@@ -68,6 +72,7 @@ class RulesClassifier:
             name: tuple(rule for rule in document.rules if name in rule.says) for name in document.dimensions
         }
         self._scores_of = {name: tuple(_scores(document, name)) for name in document.dimensions}
+        self._steering = document.injection_signals
         self._calm_of = {name: _calm_and_alarm(document, name) for name in document.dimensions}
         self._bias_of = {name: scores.bias for name, scores in document.scores.items()}
 
@@ -105,18 +110,24 @@ class RulesClassifier:
         calm, alarm = self._calm_of[dimension]
         alarms = (facts.hits[name][0][0] for name in alarm if name in facts.hits)
         calm_until = min((facts.opening, *alarms))
+        steered = min((facts.hits[name][0][0] for name in self._steering if name in facts.hits), default=None)
         for score in self._scores_of[dimension]:
             hit = score.place(facts) if score.names[0] in facts.hits else None
-            if hit is not None and (hit[0] <= calm_until or calm.isdisjoint(score.names)):
-                yield _Vote(score.label, score.weight, score.text, score.factor, hit, weak=score.weak)
+            if hit is None or (hit[0] > calm_until and not calm.isdisjoint(score.names)):
+                continue
+            if alarm and steered is not None and hit[0] >= steered and score.names[0] not in alarm:
+                continue  # what follows on an instruction to the reader counts only if it alarms
+            yield _Vote(score.label, score.weight, score.text, score.factor, hit, weak=score.weak)
 
     def _decide(self, name: str, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]) -> Choice:
         dimension = self._playbook.dimensions[name]
-        sums = dict.fromkeys(dimension.names, 0.0) | self._bias_of.get(name, {})
+        bias = self._bias_of.get(name, {})
+        sums = dict.fromkeys(dimension.names, 0.0) | bias
         for vote in votes:
             sums[vote.label] += vote.weight
         label = _first(sums) if dimension.decide == "first" else _most(sums)
-        if label is None or not votes:
+        heard = max(total - bias.get(each, 0.0) for each, total in sums.items())
+        if label is None or heard < HEARD:
             return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
         winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: (vote.weak, -vote.weight))
         if not winners:
@@ -190,9 +201,11 @@ def _most(sums: Mapping[str, float]) -> str | None:
 
 
 def _others(dimension: Dimension, votes: list[_Vote], chosen: str) -> tuple[str, ...]:
-    """Name further issues that at least one strong rule voted for, in the dimension's order."""
-    strong = {vote.label for vote in votes if vote.weight >= 2.0}
-    return tuple(label for label in dimension.names if label in strong and label != chosen)[:3]
+    """Name further issues for which strong signals voted enough, in the dimension's order."""
+    sums = dict.fromkeys(dimension.names, 0.0)
+    for vote in votes:
+        sums[vote.label] += 0.0 if vote.weak else vote.weight
+    return tuple(label for label in dimension.names if sums[label] >= SECOND_MATTER and label != chosen)[:3]
 
 
 def _reason(vote: _Vote, reading: Reading, decided: Mapping[str, Choice]) -> Reason:
