@@ -159,7 +159,7 @@ class Desk:
         return self._asking.model.breaker.state.value if self._asking else None
 
     def warm_up(self) -> None:
-        """Read holidays, lexicon and language model now (about a second), so that no ticket waits for them.
+        """Read holidays, lexicon and language model now (seconds, once a process), so that no ticket waits for them.
 
         Raises PlaybookError for a calendar whose country is unknown.
         """

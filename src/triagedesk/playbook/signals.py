@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property, lru_cache
 
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
@@ -22,6 +22,12 @@ def inline_signal(rule_id: str) -> str:
 
 Owner = tuple[str, str]
 """Role ("match" or a guard) and signal of a pattern."""
+
+
+@lru_cache(maxsize=32)
+def _pattern_set(patterns: tuple[str, ...]) -> PatternSet:
+    """Make a set once a process: what is compiled for one playbook serves the next that has the same patterns."""
+    return PatternSet([f"\\b(?:{pattern})\\b" for pattern in patterns], lazy=True)
 
 
 class _Tongue:
@@ -46,7 +52,7 @@ class _Tongue:
         return self._set()
 
     def _set(self) -> PatternSet:
-        return PatternSet([f"\\b(?:{pattern})\\b" for pattern in self.patterns], lazy=True)
+        return _pattern_set(tuple(self.patterns))
 
     def compile(self) -> None:
         """Compile the playbook's own patterns; those that ship are tested. Raises PlaybookError (`where`: which)."""
@@ -104,11 +110,16 @@ class SignalFinder:
         for tongue in self._tongues.values():
             tongue.compile()
 
-    def warm_up(self, languages: Iterable[str]) -> None:
-        """Read these languages' pages now; else the first text of a language pays for it."""
-        for language in languages:
-            if language in self._tongues:
-                list(self._tongues[language].compiled.find("warm up"))
+    def warm_up(self, languages: Collection[str]) -> None:
+        """Read every language's page and compile these languages now (once a process, about 2 s for six).
+
+        Else the first texts that may hold a language pay for it.
+        """
+        for language, tongue in self._tongues.items():
+            if language in languages:
+                tongue.compiled.compile()
+            else:
+                list(tongue.compiled.find("warm up"))
 
     def pattern_hits(self, text: str) -> Iterator[tuple[str, str, str, Hit]]:
         """Yield (role, signal, pattern, hit) for every match, before guards; for `playbook check` and debugging."""
