@@ -4,8 +4,10 @@
 
 Multinomial logistic regression over the signals that the playbook finds, pairs of signals near each other and two facts
 of metadata, with weights held at zero or above (votes for a label, never against one), a ridge penalty and classes
-weighted alike. Prints YAML to paste over the playbook's own block, and the cross-validated macro-F1 on stderr. It does not know where
-in a text a signal stands (`calm`, `alarm`), and what ships was changed by hand afterwards: see docs/decisions/0005.
+weighted alike. Prints YAML to paste over the playbook's own block, and the cross-validated macro-F1 on stderr.
+
+It does not know where in a text a signal stands (`calm`, `alarm`), and what ships was changed by hand afterwards: see
+docs/decisions/0005.
 """
 
 from __future__ import annotations
