@@ -27,7 +27,9 @@ def _choice(said: Said, reading: Reading, restore: Restore) -> Choice:
     kind = ConfidenceKind.NONE if said.confidence is None else ConfidenceKind.SELF_REPORTED
     reason = _reason(said, reading, restore)
     reasons = (reason,) if reason else ()
-    return Choice(label=said.label, confidence=said.confidence, confidence_kind=kind, reasons=reasons)
+    return Choice(
+        label=said.label, confidence=said.confidence, confidence_kind=kind, strength=said.confidence, reasons=reasons
+    )
 
 
 def _reason(said: Said, reading: Reading, restore: Restore) -> Reason | None:

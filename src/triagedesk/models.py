@@ -189,11 +189,15 @@ class Reason(Frozen):
 
 
 class Choice(Frozen):
-    """What was decided in one dimension. `confidence` lies in 0..1, or is None."""
+    """What was decided in one dimension. `confidence` lies in 0..1, or is None.
+
+    `strength` is what the classifier made of its own answer before it was measured; it is not sent on the wire.
+    """
 
     label: str
     confidence: float | None = Field(default=None, ge=0, le=1)
     confidence_kind: ConfidenceKind = ConfidenceKind.NONE
+    strength: float | None = Field(default=None, ge=0, le=1, exclude=True, repr=False)
     reasons: tuple[Reason, ...] = ()
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from triagedesk.cli.eval_app import eval_app
 from triagedesk.cli.options import (
     BaseUrlOption,
     CacheDirOption,
@@ -30,6 +31,7 @@ playbook_app = typer.Typer(name="playbook", help="Copy, check or print a playboo
 cache_app = typer.Typer(name="cache", help="Look at or empty the answer cache.", rich_markup_mode=None)
 app.add_typer(playbook_app)
 app.add_typer(cache_app)
+app.add_typer(eval_app)
 
 
 def version_line() -> str:

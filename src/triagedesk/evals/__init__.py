@@ -1,0 +1,11 @@
+"""The eval harness: what anything that suggests labels is worth on labelled tickets, with error bars."""
+
+from triagedesk.evals.config import EvalConfig, load_config
+from triagedesk.evals.gold import Gold, GoldError, read_gold
+from triagedesk.evals.run import Run, evaluate
+from triagedesk.evals.scores import Scores, score
+from triagedesk.evals.sheet import Sheet, make_sheet
+from triagedesk.evals.systems import DeskSystem
+
+__all__ = ["DeskSystem", "EvalConfig", "Gold", "GoldError", "Run", "Scores", "Sheet", "evaluate", "load_config",
+           "make_sheet", "read_gold", "score"]  # fmt: skip

@@ -1,0 +1,92 @@
+"""Labelled sets in other people's layouts: CSV with a column map, and public sets by name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from triagedesk.errors import ConfigError
+
+LABELS = "labels."
+
+
+def csv_lines(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, Any]]:
+    """Yield the records of a CSV file as gold values. `columns` maps our fields (`labels.urgency` too) to its columns.
+
+    Without a map, columns named like our fields are taken. Raises ConfigError when a column is missing.
+    """
+    try:
+        stream = path.open(newline="", encoding="utf-8-sig")
+    except OSError as wrong:
+        raise ConfigError(f"{path}: cannot be read ({wrong.strerror})") from None
+    with stream:
+        sample = stream.readline()
+        stream.seek(0)
+        delimiter = max((",", ";", "\t"), key=sample.count)
+        reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+        try:
+            given = columns or {name: name for name in reader.fieldnames or ()}
+            _check(path, given, reader.fieldnames or ())
+            for record in reader:
+                yield reader.line_num, _gold({ours: record.get(theirs) or "" for ours, theirs in given.items()})
+        except (csv.Error, UnicodeDecodeError) as wrong:
+            raise ConfigError(f"{path}: line {reader.line_num + 1}: is not UTF-8 CSV ({wrong})") from None
+
+
+def _check(path: Path, columns: Mapping[str, str], present: Any) -> None:
+    missing = [theirs for theirs in columns.values() if theirs not in present]
+    if missing:
+        raise ConfigError(f"{path}: has no column {missing[0]!r}; it has {', '.join(present)}")
+    if "body" not in columns or not any(ours.startswith(LABELS) for ours in columns):
+        raise ConfigError(f"{path}: map a column to body and one to labels.urgency (or another dimension)")
+
+
+def _gold(values: Mapping[str, str]) -> dict[str, Any]:
+    ticket = {
+        name: value for name, value in values.items() if value and not name.startswith(LABELS) and name != "group"
+    }
+    labels = {name.removeprefix(LABELS): value for name, value in values.items() if name.startswith(LABELS) and value}
+    return {"ticket": ticket, "labels": labels, "group": values.get("group") or None}
+
+
+class Public(NamedTuple):
+    """A public set: its file under the folder of public sets, and how a line becomes a gold value."""
+
+    file: str
+    adapt: Callable[[Any], Any]
+
+
+def slug(label: str) -> str:
+    """Return a label as a playbook writes it: lower case, digits and underscores."""
+    kept = "".join(char.lower() if char.isalnum() and char.isascii() else "_" for char in label)
+    name = "_".join(part for part in kept.split("_") if part)
+    return name if name[:1].isalpha() else f"l_{name}"
+
+
+def _intent(value: Any) -> Any:
+    """Read `{"id", "body", "labels": {"intent": …}}`: the intent is the issue type."""
+    return {"ticket": {"id": value["id"], "body": value["body"]},
+            "labels": {"issue_type": slug(value["labels"]["intent"])}}  # fmt: skip
+
+
+def _facility(value: Any) -> Any:
+    """Read a facility company's mail: urgency, sentiment, and the first of its categories as the issue."""
+    subject, _, body = str(value["body"]).partition("\n\n")
+    ticket = {"id": value["id"], "subject": subject.removeprefix("Subject: "), "body": body, "channel": "email"}
+    return {"ticket": ticket, "labels": _facility_labels(value["labels"])}
+
+
+def _facility_labels(labels: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: slug(str(labels[name])) for name in ("urgency", "sentiment") if labels.get(name)}
+    categories = [name for name, held in (labels.get("categories") or {}).items() if held]
+    return {**found, **({"issue_type": slug(categories[0])} if len(categories) == 1 else {})}
+
+
+PUBLIC = {
+    "banking77": Public("banking77/train.jsonl", _intent),
+    "dstc11": Public("dstc11/development.jsonl", _intent),
+    "hint3": Public("hint3/train.jsonl", _intent),
+    "facility_support": Public("facility_support/dev.jsonl", _facility),
+}

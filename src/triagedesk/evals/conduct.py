@@ -1,0 +1,154 @@
+"""`eval run` from config to report: the one place that knows the order of its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from triagedesk.errors import ConfigError
+from triagedesk.evals.config import EvalConfig, load_config
+from triagedesk.evals.datasets import Dataset, count_opening, load_dataset
+from triagedesk.evals.folder import (
+    COMPLETE,
+    MANIFEST,
+    STOPPED,
+    RunFolder,
+    new_folder,
+    new_manifest,
+    now,
+    run_identity,
+    unfinished,
+)
+from triagedesk.evals.gold import Gold
+from triagedesk.evals.journal import asked_before
+from triagedesk.evals.results import write_results
+from triagedesk.evals.run import Run, Watch, evaluate
+from triagedesk.evals.sheet import Voice, make_sheet
+from triagedesk.evals.systems import DeskSystem
+from triagedesk.playbook import Playbook, load_playbook
+from triagedesk.settings import Settings, default_cache_dir
+
+VOICES: dict[str, Voice] = {"rules": "suggestion", "desk": "suggestion", "model": "opinion"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the command line adds to a config; None where nothing was said."""
+
+    split: str | None = None
+    limit: int | None = None
+    k: int | None = None
+    resume: bool = False
+    retry_errors: bool = False
+    cache: bool = True
+    max_cost_usd: float | None = None
+    runs: Path = Path("evals/runs")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a run needs, read and checked before anything is asked."""
+
+    config: EvalConfig
+    playbook: Playbook
+    dataset: Dataset
+    rows: tuple[Gold, ...]
+    prompt: str | None
+    identity: str
+    file: Path
+    wish: Wish
+
+    def settings(self, k: int) -> Settings:
+        """Return a repeat's desk settings: its cache belongs to this configuration and repeat alone."""
+        settings = self.config.desk_settings()
+        namespace = (settings.cache_dir or default_cache_dir()) / "evals" / self.identity[:16] / f"k{k}"
+        return settings.model_copy(update={"cache_dir": namespace, "cache": self.wish.cache and settings.cache})
+
+
+def prepare(path: Path, wish: Wish) -> Setup:
+    """Read config, playbook and data. Raises ConfigError with one line."""
+    config = load_config(path)
+    if wish.k is not None:
+        config = config.model_copy(update={"k": wish.k})
+    if wish.limit is not None and wish.limit < 1:
+        raise ConfigError("--limit: give 1 or more; a run without rows measures nothing")
+    playbook = load_playbook(config.playbook)
+    dataset = load_dataset(config, playbook, _root(path), split=wish.split)
+    prompt = _prompt_identity(config)
+    identity = run_identity(config, dataset, playbook, prompt)
+    return Setup(config, playbook, dataset, dataset.rows[: wish.limit], prompt, identity, path, wish)
+
+
+def _root(config: Path) -> Path:
+    """Return the folder that holds `datasets/`: the config's own, or the one above it."""
+    here = config.resolve().parent
+    return next((folder for folder in (here, here.parent) if (folder / "datasets").is_dir()), here)
+
+
+def _prompt_identity(config: EvalConfig) -> str | None:
+    if config.system == "rules":
+        return None
+    from triagedesk.prompts import load_prompt
+
+    return load_prompt(config.prompt).identity
+
+
+def open_folder(setup: Setup) -> RunFolder:
+    """Return the folder of an unfinished run of this configuration on wish, else a new one."""
+    wish, config = setup.wish, setup.config
+    if wish.resume or wish.retry_errors:
+        folder = unfinished(wish.runs, config.name, setup.identity) if wish.resume else None
+        folder = folder or _newest(wish.runs, config.name, setup.identity)
+        if folder is not None:
+            return folder
+    openings = count_opening(setup.dataset, config.name)
+    folder = new_folder(wish.runs, config.name, setup.identity)
+    known = new_manifest(
+        config, setup.dataset, setup.playbook, prompt=setup.prompt, identity=setup.identity, rows=len(setup.rows),
+        openings=openings,
+    )  # fmt: skip
+    folder.write(MANIFEST, known | {"config_file": str(setup.file)})
+    return folder
+
+
+def _newest(root: Path, name: str, identity: str) -> RunFolder | None:
+    found = sorted(root.glob(f"*_{name}_{identity[:8]}*"))
+    return RunFolder(found[-1]) if found else None
+
+
+async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -> Run:
+    """Ask what is still to be asked, then score it and write everything down."""
+    config, wish = setup.config, setup.wish
+    run = await evaluate(
+        DeskSystem(setup.settings), setup.rows, playbook=setup.playbook, k=config.k, seed=config.seed,
+        draws=config.draws, concurrency=config.concurrency, voice=VOICES[config.system], journal=folder.predictions,
+        retry_errors=wish.retry_errors, max_cost_usd=wish.max_cost_usd, watch=watch,
+    )  # fmt: skip
+    write_results(folder, run)
+    scores = run.metrics
+    folder.write(MANIFEST, {
+        **folder.manifest, "state": STOPPED if run.stopped else COMPLETE, "stopped": run.stopped, "ended_at": now(),
+        "models": scores.models, "sources": scores.sources, "temperature": setup.settings(0).temperature,
+        "cache": {"namespace": setup.identity[:16], "hits": scores.sources.get("cache", 0)},
+    })  # fmt: skip
+    return run
+
+
+def reopened(path: Path) -> tuple[RunFolder, Run]:
+    """Read a run that ended, with the labelled rows that it was made on.
+
+    Raises ConfigError when it is no run, or its labelled set or playbook is no longer what it was.
+    """
+    folder = RunFolder(path)
+    manifest = folder.manifest
+    data = manifest["dataset"]
+    file = Path(manifest["playbook_file"]) if manifest["playbook_file"] else None
+    playbook = load_playbook(file)
+    config = EvalConfig.model_validate(manifest["config"] | {"playbook": file})
+    dataset = load_dataset(config, playbook, _root(Path(manifest["config_file"])), split=data["split"])
+    if dataset.sha256 != data["sha256"]:
+        raise ConfigError(f"{path}: {dataset.path} has changed since this run; run it again")
+    rows = dataset.rows[: data["asked"]]
+    answers = asked_before(folder.predictions).values()
+    sheet = make_sheet(rows, [one for one in answers if one.k < manifest["k"]], playbook, voice=VOICES[config.system])
+    return folder, Run(sheet, config.draws, manifest["seed"], path, manifest.get("stopped"))

@@ -1,0 +1,120 @@
+"""What can be evaluated: anything that suggests labels for a ticket, the desk first of all."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from triagedesk.desk import Considered, Desk, open_desk
+from triagedesk.errors import TriageError
+from triagedesk.models import Classification, Source, Suggestion, Ticket
+from triagedesk.settings import Settings
+
+Line = dict[str, Any]
+Answer = Callable[[Ticket], Awaitable[Line]]
+"""Answers a ticket with the body of a run's line: suggestion, rules, opinion, strength, latency_ms, error."""
+
+Labeller = Callable[[Ticket], Suggestion | Mapping[str, str] | Awaitable[Suggestion | Mapping[str, str]]]
+"""Any function that labels a ticket, blocking or not."""
+
+
+class System(Protocol):
+    """Something to evaluate. Each repeat opens it anew, so that no repeat is answered from another's cache."""
+
+    def open(self, k: int) -> AbstractAsyncContextManager[Answer]:
+        """Open the system for the repeat `k`."""
+        ...
+
+
+class DeskSystem:
+    """The desk, through the function that production calls. `settings` gives the settings of a repeat."""
+
+    def __init__(self, settings: Callable[[int], Settings]) -> None:
+        self._settings = settings
+
+    @asynccontextmanager
+    async def open(self, k: int) -> AsyncIterator[Answer]:
+        """Open a desk whose cache belongs to this configuration and repeat alone."""
+        async with open_desk(self._settings(k)) as desk:
+            yield _of_desk(desk)
+
+
+def _of_desk(desk: Desk) -> Answer:
+    async def answer(ticket: Ticket) -> Line:
+        try:
+            considered = await desk.consider(ticket)
+        except TriageError as wrong:
+            return {"error": type(wrong).__name__}
+        return desk_line(considered)
+
+    return answer
+
+
+def desk_line(considered: Considered) -> Line:
+    """Return what a run writes down of a desk's answer. The time of a cached answer is no latency of the model."""
+    suggestion = considered.suggestion
+    source = suggestion.provenance.source
+    model = considered.model
+    return {
+        "suggestion": suggestion.model_dump(mode="json"),
+        "rules": _labels(considered.rules),
+        "opinion": None if model is None else {**_labels(considered.rules), **_labels(model)},
+        "strength": {name: round(choice.strength, 4) for name, choice in suggestion.labels.items()
+                     if choice.strength is not None},
+        "latency_ms": None if source is Source.CACHE else suggestion.provenance.elapsed_ms,
+    }  # fmt: skip
+
+
+def _labels(classification: Classification) -> dict[str, str]:
+    return {name: choice.label for name, choice in classification.labels.items()}
+
+
+class FunctionSystem:
+    """A function of your own: it takes a Ticket and returns a Suggestion or labels by dimension, awaitable or not."""
+
+    def __init__(self, labeller: Labeller) -> None:
+        self._labeller = labeller
+
+    @asynccontextmanager
+    async def open(self, k: int) -> AsyncIterator[Answer]:  # noqa: ARG002
+        """Yield the function as an answer; what it raises becomes the row's error, by its type's name."""
+        yield self._answer
+
+    async def _answer(self, ticket: Ticket) -> Line:
+        start = time.perf_counter()
+        try:
+            said = self._labeller(ticket)
+            if inspect.isawaitable(said):
+                said = await said
+        except Exception as wrong:  # noqa: BLE001 - whatever a stranger's system raises is this row's error, and counts
+            return {"error": type(wrong).__name__, "latency_ms": _since(start)}
+        if isinstance(said, Suggestion):
+            return {"suggestion": said.model_dump(mode="json"), "latency_ms": _since(start)}
+        return {"labels": dict(said), "latency_ms": _since(start)}
+
+
+def _since(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 3)
+
+
+def as_system(system: System | Desk | Labeller) -> System:
+    """Return what was given as a system: a desk, a system, or a function of a ticket."""
+    if isinstance(system, Desk):
+        return _OpenDesk(system)
+    if hasattr(system, "open"):
+        return system
+    return FunctionSystem(system)
+
+
+class _OpenDesk:
+    """A desk that is open already; its repeats share its cache, which the sources of the answers show."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @asynccontextmanager
+    async def open(self, k: int) -> AsyncIterator[Answer]:  # noqa: ARG002
+        yield _of_desk(self._desk)
