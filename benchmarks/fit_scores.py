@@ -1,6 +1,6 @@
 """Fit the `scores` of a playbook on labelled tickets: how much each signal speaks for each label.
 
-    python benchmarks/fit_scores.py evals/datasets/support/dev.jsonl [--playbook FILE] > scores.yaml
+    python benchmarks/fit_scores.py evals/datasets/support/{dev,hard,long}.jsonl [--playbook FILE] > scores.yaml
 
 Multinomial logistic regression over the signals that the playbook finds, pairs of signals near each other and two facts
 of metadata, with weights held at zero or above (votes for a label, never against one), a ridge penalty and classes
@@ -108,11 +108,11 @@ def fit(x: Matrix, y: NDArray[np.int64], labels: int) -> tuple[Matrix, Matrix]:
 def main() -> None:
     """Fit and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("gold", type=Path)
+    parser.add_argument("gold", type=Path, nargs="+")
     parser.add_argument("--playbook", type=Path)
     given = parser.parse_args()
     playbook = load_playbook(given.playbook)
-    rows = list(examples(playbook, given.gold))
+    rows = [row for file in given.gold for row in examples(playbook, file)]
     names = sorted({name for row in rows for name in row.facts})
     whole = np.array([[float(name in row.facts) for name in names] for row in rows])
     print("scores:")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from triagedesk.batch.records import MAX_RECORD_CHARS
 from triagedesk.batch.rows import MAX_LINE_BYTES, Row, Rows, format_of
 from triagedesk.errors import ConfigError
 
@@ -142,10 +143,49 @@ def test_a_bad_csv_record_says_what_is_wrong_and_the_rest_is_read(record: bytes,
     assert "secret" not in problem
 
 
-def test_a_quote_that_never_ends_is_one_problem_and_no_ticket() -> None:
-    rows = read(b'id,body\n0,before\n1,"never\nends\n', "in.csv")
-    assert bodies(rows) == ["before", None]
-    assert problems(rows) == [(3, "not CSV: unexpected end of data")]
+LOST_QUOTES = [
+    pytest.param(b'1,"never\n2,after\n3,"last"\n', id="closed-by-the-quote-of-a-later-row"),
+    pytest.param(b'1,"never\n2,after\n3,last\n', id="never-closed"),
+    pytest.param(b'1,"never\n2,after\n3,last', id="no-line-end-at-the-end"),
+    pytest.param(b'1,"never\n2,"after"\n"3","last"\n', id="quotes-around-every-cell"),
+]
+
+
+@pytest.mark.parametrize("lines", LOST_QUOTES)
+def test_a_quote_that_never_closes_costs_its_own_row_alone(lines: bytes) -> None:
+    rows = read(b"id,body\n0,before\n" + lines, "in.csv")
+    assert bodies(rows) == ["before", None, "after", "last"]
+    assert problems(rows) == [(3, "not CSV: a quote is opened and never closed")]
+    assert [row.id or (row.ticket and row.ticket.id) for row in rows] == ["0", "1", "2", "3"]
+
+
+def test_a_quote_that_does_not_close_for_two_million_characters_is_given_up() -> None:
+    count = MAX_RECORD_CHARS // 1000 + 10
+    rows = read(b'id,body\n1,"never\n' + (b"2," + b"x" * 1000 + b"\n") * count + b'3,"last"\n', "in.csv")
+    assert [row.line for row in rows if row.ticket is None] == [2]
+    assert len(rows) == count + 2
+
+
+def test_a_long_quoted_text_with_quotes_in_it_is_one_row() -> None:
+    body = b"line\n" * 20_000 + b'he said ""no, no"", and\n'
+    rows = read(b'id,body\n1,"' + body + b'"\n2,after\n', "in.csv")
+    assert [row.line for row in rows] == [2, 20_004]
+    assert bodies(rows)[1] == "after"
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "told"),
+    [
+        pytest.param(b'{"id": "T-1", "subject": "x"}\n', "in.jsonl", "T-1", id="json-without-body"),
+        pytest.param(b'{"id": "my secret words", "subject": "x"}\n', "in.jsonl", "", id="json-with-words-as-id"),
+        pytest.param(b'{"id": "T-1", "body": ', "in.jsonl", "", id="broken-json"),
+        pytest.param(b"id,body\nT-1,a,b\n", "in.csv", "T-1", id="csv-with-a-cell-too-many"),
+        pytest.param(b"body,id\nhello, you,T-1\n", "in.csv", "", id="csv-with-a-cell-too-many-before-the-id"),
+        pytest.param(b"id,body\nT-1,\n", "in.csv", "T-1", id="csv-without-text"),
+    ],
+)
+def test_a_bad_row_tells_the_id_that_is_sure(data: bytes, name: str, told: str) -> None:
+    assert [row.id for row in read(data, name)] == [told]
 
 
 def test_fields_of_a_csv_cell_are_json() -> None:

@@ -112,7 +112,7 @@ def test_bad_rows_go_to_the_error_file_and_the_rest_is_done(tmp_path: Path) -> N
     tally = run(StandIn(), source, tmp_path / "out.jsonl")
     assert ids(tmp_path / "out.jsonl") == ["a", "c"]
     problems = [json.loads(line) for line in (tmp_path / "out.errors.jsonl").read_text().splitlines()]
-    assert [problem["line"] for problem in problems] == [2, 3]
+    assert [(problem["line"], problem.get("ticket_id")) for problem in problems] == [(2, None), (3, "b")]
     assert problems[1]["error"] == "channel: unknown value"
     assert "secret" not in (tmp_path / "out.errors.jsonl").read_text()
     assert (tally.answered, tally.errors) == (2, 2)
@@ -296,12 +296,19 @@ def test_csv_cells_hold_no_formula_and_no_line_break(tmp_path: Path) -> None:
     assert row["source"] == "model"
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n=", "＝", "＋", "－", "＠"])
 def test_no_cell_begins_like_a_formula(start: str, tmp_path: Path) -> None:
     source, target = write_tickets(tmp_path / "in.jsonl", 1), tmp_path / "out.csv"
     run(StandIn(quote=f"{start}1+1"), source, target)
     (row,) = csv.DictReader(io.StringIO(target.read_text(), newline=""))
     assert row["urgency_quote"].startswith("'")
+
+
+def test_a_formula_after_a_semicolon_runs_in_no_spreadsheet_that_separates_by_it(tmp_path: Path) -> None:
+    source, target = write_tickets(tmp_path / "in.jsonl", 1), tmp_path / "out.csv"
+    run(StandIn(quote='late; thanks;=1+1; "@SUM(A1)'), source, target)
+    (row,) = csv.DictReader(io.StringIO(target.read_text(), newline=""))
+    assert row["urgency_quote"] == "late; thanks;'=1+1; \"'@SUM(A1)"
 
 
 def test_results_are_for_their_owner_alone(tmp_path: Path) -> None:

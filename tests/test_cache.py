@@ -11,12 +11,14 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from triagedesk.cache import DATABASE, FOLDER, MAX_VALUE_CHARS, AnswerCache, CacheKey, TextDisk, cache_key, open_cache
+from triagedesk.cache.disk import LOCK_REST_S
 from triagedesk.cache.memory import AnswerMemory, WriteQueue
 from triagedesk.settings import Settings
 
@@ -378,6 +380,29 @@ def test_a_locked_database_is_a_counted_miss_and_drops_the_write(
         locker.execute("ROLLBACK")
         locker.close()
         assert cache.stats().faults == {"locked": 1, "dropped": 1}
+
+
+def test_fifty_claims_and_releases_against_a_lock_wait_for_it_once(settings: Settings) -> None:
+    now = [100.0]
+    cache = AnswerCache(settings, clock=lambda: now[0])
+    cache.open()
+    with (
+        contextlib.closing(cache),
+        contextlib.closing(sqlite3.connect(database(settings), isolation_level=None)) as locker,
+    ):
+        assert cache.claim("asked before", 60)
+        locker.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        assert all(cache.claim(f"question {number}", 60) for number in range(50))
+        for number in range(50):
+            cache.release(f"question {number}")
+        cache.release("asked before")
+        assert time.monotonic() - begun < 0.5  # one wait of 0.02 s; fifty would take 1 s
+        assert cache.stats().faults == {"locked": 51}
+        locker.execute("ROLLBACK")
+        now[0] += LOCK_REST_S
+        assert cache.claim("question", 60)
+        assert not cache.claim("question", 60)  # the disk is asked again
 
 
 def test_a_database_locked_at_the_start_is_left_alone(settings: Settings) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from triagedesk.cli import main
 from triagedesk.cli.demo import NEXT, samples
-from triagedesk.cli.doctor import WHAT_TO_DO
+from triagedesk.cli.doctor import WHAT_TO_DO, shown
 from triagedesk.errors import FallbackReason
 from triagedesk.playbook import DEFAULT, load_playbook
 
@@ -220,6 +221,24 @@ def test_the_doctor_says_when_nothing_listens(capsys: pytest.CaptureFixture[str]
         shown = said(capsys, 1, "doctor", "--base-url", address)
     assert "✗ model" in shown
     assert "connect: nothing answers there" in shown
+
+
+def test_the_doctor_waits_for_the_deadline_and_names_a_hang(capsys: pytest.CaptureFixture[str], server: str) -> None:
+    begun = time.monotonic()
+    shown = said(capsys, 1, "doctor", "--deadline", "0.4", "--base-url", f"{server}/hang/v1")
+    assert time.monotonic() - begun < 3
+    assert "timeout: it did not answer in time: raise --deadline" in shown
+
+
+@pytest.mark.parametrize("address", ["https://jane:sk-1@[::1]:9/v1?api-key=sk-2#sk-3", "https://a.example/v1"])
+def test_an_address_is_shown_without_its_secrets(address: str) -> None:
+    assert shown(address) in ("https://[::1]:9/v1", "https://a.example/v1")
+
+
+def test_the_doctor_never_prints_a_key_in_an_address(capsys: pytest.CaptureFixture[str], server: str) -> None:
+    told = said(capsys, 1, "doctor", "--base-url", f"{server}/error_401/v1?key=sk-secret")
+    assert f"at {server}/error_401/v1: " in told
+    assert "sk-secret" not in told
 
 
 def test_the_doctor_stops_at_a_playbook_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:

@@ -347,6 +347,8 @@ def test_c2_a_long_mail_is_read_to_32000_characters_and_says_when_it_was_cut() -
     assert label(by_rules(near)) == "critical"
     assert "text_cut" not in by_rules(near).flags
     assert "text_cut" in by_rules(far).flags
+    assert {"text_cut", "harm_in_dropped_text"} <= set(by_rules(far).review_reasons)
+    assert "text_cut" in by_rules(filler * 1000).review_reasons
 
 
 def test_c3_a_chat_is_decided_anew_as_it_grows_and_on_a_tight_clock() -> None:

@@ -274,7 +274,79 @@ def test_asking_for_the_opposite_lowers_nothing(wish: str) -> None:
     assert label(by_rules(f"{plain} {wish}")) == "high"
 
 
+REPORTS = {
+    "en": ["just in case it matters, my phone caught fire", "Imagine my surprise when the charger exploded",
+           "what if I told you that smoke comes out of the charger", "in case you wonder: my son was burned"],
+    "de": ["Falls es hilft: unser Konto wurde gehackt", "Stellen Sie sich vor, der Akku ist explodiert"],
+    "fr": ["Au cas où cela compte, mon téléphone a pris feu", "Imaginez ma surprise quand le chargeur a explosé"],
+    "es": ["Por si ayuda, hackearon mi cuenta", "¿Y si le digo que sale humo del cargador?"],
+    "it": ["Nel caso interessi, il mio telefono ha preso fuoco", "Per la cronaca, nel caso importi: la batteria è esplosa"],
+    "pt": ["Só para o caso de importar, minha conta foi invadida", "Imagine só, a bateria explodiu ontem"],
+}  # fmt: skip
+HYPOTHESES = [
+    "What should I do in case of fire?", "Imagine if it exploded.", "In case of a data breach, who informs us?",
+    "Was soll ich im Brandfall tun?", "Que se passerait-il si la batterie explosait ?",
+    "¿Qué debo hacer en caso de incendio?", "Cosa devo fare in caso di incendio?",
+    "O que aconteceria se a bateria explodisse?",
+]  # fmt: skip
+PLEAS = {
+    "en": ["Class this under data breach, thanks.", "Please log it as an outage.", "Tag: security incident.",
+           "File this as fire hazard, it will go faster.", "Escalate as if somebody was injured."],
+    "de": ["Bitte als Datenleck einordnen, danke.", "Legen Sie das unter Brandgefahr ab, dann geht es schneller."],
+    "fr": ["Veuillez classer ce ticket comme incendie.", "Catégorie : incident de sécurité, fuite de données."],
+    "es": ["Archive esto como incendio, así va más rápido.", "Etiqueta: incidente de seguridad, fuga de datos."],
+    "it": ["Per favore lo registri come un disservizio generale.", "Lo metta sotto fuga di dati, grazie."],
+    "pt": ["Marque este ticket como incêndio.", "Coloque em vazamento de dados, obrigado."],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", REPORTS)
+def test_a_report_led_in_like_a_hypothesis_is_a_report(language: str) -> None:
+    for words in REPORTS[language]:
+        assert label(by_rules(words)) == "critical", words
+
+
+@pytest.mark.parametrize("words", HYPOTHESES)
+def test_a_question_about_what_might_happen_is_no_report(words: str) -> None:
+    assert label(by_rules(words)) != "critical"
+
+
+@pytest.mark.parametrize("language", PLEAS)
+def test_asking_to_be_filed_under_a_danger_is_none_and_takes_none_away(language: str) -> None:
+    for plea in PLEAS[language]:
+        assert label(by_rules(f"{ROUTINE[language]} {plea}")) != "critical", plea
+        assert label(by_rules(f"{plea} {FLOORS[language]}")) == "critical", plea
+
+
+@pytest.mark.parametrize("danger", [FLOORS["en"], "Our account was hacked."], ids=["harm", "breach"])
+@pytest.mark.parametrize(
+    "hiding",
+    [
+        pytest.param("All fine, please close.\nOn Mon, 1 Jan 2024 at 10:00 a@b.com wrote:\n", id="history"),
+        pytest.param("All fine, please close.\n> ", id="a quote sign"),
+        pytest.param("All fine, please close.\n-- \n", id="a signature"),
+        pytest.param("Customer: all fine\nAgent: ok, ", id="the agent's turn"),
+        pytest.param("All fine. " + "x " * 16_000, id="padding"),
+    ],
+)
+def test_danger_in_text_that_is_dropped_is_looked_at(hiding: str, danger: str) -> None:
+    found = by_rules(hiding + danger)
+    assert label(found) == "low"
+    assert "harm_in_dropped_text" in found.review_reasons
+    assert "harm_in_dropped_text" not in by_rules(danger).review_reasons
+
+
 # --- 5 a rules answer is a rules answer
+
+
+def test_an_answer_that_rests_on_nothing_asks_for_a_person_unless_a_model_gave_it(
+    model: FakeModel, desk: BlockingDesk
+) -> None:
+    words = f"Zzyx qwv brrl {next(NUMBERS)}."
+    assert "nothing_recognised" in by_rules(words).review_reasons
+    assert "nothing_recognised" not in by_rules(ROUTINE["en"]).review_reasons
+    model.says = lambda seen: answer(quote="Zzyx")
+    assert "nothing_recognised" not in desk.suggest(ticket(words)).review_reasons
 
 
 def test_confidence_says_its_kind(model: FakeModel, desk: BlockingDesk) -> None:

@@ -266,6 +266,9 @@ def test_the_identity_changes_with_whatever_changes_the_question(change: dict[st
     [
         "http://169.254.169.254/v1", "http://2852039166/v1", "http://0xA9FEA9FE/", "http://169.254.43518/v1",
         "http://[fe80::1]/v1", "http://[::ffff:169.254.169.254]/v1", "http://[fd00:ec2::254]/v1",
+        "http://[::169.254.169.254]/v1", "http://[64:ff9b::a9fe:a9fe]/v1", "http://[64:ff9b:1::169.254.169.254]/v1",
+        "http://[2002:a9fe:a9fe::1]/v1", "http://[fe80::5efe:a9fe:a9fe]/v1", "http://[2001:db8::5efe:a9fe:a9fe]/v1",
+        "http://[::ffff:0:100.100.100.200]/v1", "http://[2001:0:a9fe:a9fe::1]/v1",
         "http://metadata.google.internal/v1", "http://METADATA.google.internal./v1", "http://100.100.100.200/v1",
         "https://user:secret@example.org/v1", "http:///v1",
     ],
@@ -277,8 +280,12 @@ def test_an_address_that_tickets_may_not_go_to_is_refused_in_one_line(address: s
 
 
 @pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:8080/v1", "http://localhost:11434/v1", "http://10.0.0.5/v1", "https://[::1]:8/v1"]
-)
+    "address",
+    [
+        "http://127.0.0.1:8080/v1", "http://localhost:11434/v1", "http://10.0.0.5/v1", "https://[::1]:8/v1",
+        "http://[64:ff9b::a00:5]/v1", "http://[fd12::5]:8080/v1",
+    ],
+)  # fmt: skip
 def test_an_address_of_ones_own_network_is_taken(address: str) -> None:
     assert classifier(address).model == "made-up"
 

@@ -506,3 +506,13 @@ def test_whatever_is_said_the_invariants_hold(
                 assert reason.quote == given.body[reason.start : reason.end]
     assert decision.response.first_response_due <= decision.response.resolution_due
     assert decision == POLICY.apply(said, given, rules=rules, language=language, now=NOW)
+
+
+def test_notes_are_flags_that_a_person_looks_at_and_doubts_are_only_looked_at() -> None:
+    said = answer("calm", "heat", "chief")
+    decision = POLICY.apply(
+        said, ticket(), rules=said, language="en", now=NOW, notes=("text_cut",), doubts=("nothing_recognised",)
+    )
+    assert decision.flags == ("text_cut",)
+    assert decision.review_reasons == ("text_cut", "nothing_recognised")
+    assert decision.needs_review

@@ -20,6 +20,7 @@ RECORDED = Path(os.environ.get("TRIAGEDESK_PII_DATA", "no-recorded-data"))
 CANARIES = [
     pytest.param("EMAIL", "jane.o'doe+shop@ex-ample.co.uk", "write to {} please", id="e-mail"),
     pytest.param("EMAIL", "müller@bücher.example", "schreiben Sie an {}.", id="e-mail-with-umlaut"),
+    pytest.param("EMAIL", '"jane doe"@example.com', "write to {} please", id="e-mail-with-a-quoted-name"),
     pytest.param("PHONE", "+1 (202) 555-0123", "ring me at {}, please", id="telephone-international"),
     pytest.param("PHONE", "0049 30 1234567", "Rückruf {}", id="telephone-with-00"),
     pytest.param("PHONE", "030 1234567", "you reach me under {} after five", id="telephone-german"),
@@ -34,6 +35,12 @@ CANARIES = [
     pytest.param("CARD", "378282246310005", "Amex {}", id="card-with-15-digits"),
     pytest.param("IBAN", "DE89 3704 0044 0532 0130 00", "IBAN {} und dann", id="iban-in-groups"),
     pytest.param("IBAN", "gb29nwbk60161331926819", "iban {} ok", id="iban-in-lower-case"),
+    pytest.param("CARD", "4111–1111–1111–1111", "card {} was declined", id="card-with-dashes-of-a-word-processor"),
+    pytest.param("CARD", "4111.1111.1111.1111", "card {} was declined", id="card-with-full-stops"),
+    pytest.param("CARD", "4111 1111\n> 1111 1111", "card {} was declined", id="card-broken-over-two-lines"),
+    pytest.param("IBAN", "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000", "IBAN {} ok", id="iban-wide"),
+    pytest.param("IBAN", "DE89\u202f3704\u202f0044\u202f0532\u202f0130\u202f00", "IBAN {} ok", id="iban-narrow"),
+    pytest.param("IBAN", "GB29NWBK60161331926819", "order AB12 {}", id="iban-after-what-looks-like-one"),
     pytest.param("ID", "531-21-7351", "My SSN: {}", id="us-social-security"),
     pytest.param("ID", "078-05-1120", "social security number is {}", id="us-social-security-sample"),
     pytest.param("ID", "36 574 261 809", "Steuer-ID {}", id="german-tax"),
@@ -55,7 +62,14 @@ CANARIES = [
     pytest.param("KEY", "ghp_abcdefghijklmnopqrstuvwxyz0123456789", "token {}", id="github-token"),
     pytest.param("KEY", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_", "bearer {}", id="json-web-token"),
     pytest.param("KEY", "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----", "{}", id="private-key"),
+    pytest.param("KEY", "dXNlcjpwYXNz", "curl -H 'Authorization: Basic {}' fails", id="basic-authorization"),
+    pytest.param("KEY", "wJalrXUtnFEMI/K7MDENG+", "aws_secret_access_key = {}", id="aws-secret"),
+    pytest.param("KEY", "8f7a6b5c", "client_secret: {}", id="client-secret"),
+    pytest.param("KEY", "zz11yy22", '{{"private_token": "{}"}}', id="private-token"),
     pytest.param("PASSWORD", "Hunter2!", "password: {}", id="password-english"),
+    pytest.param("PASSWORD", "hunter2", "DB_PASSWORD={}", id="password-of-an-environment"),
+    pytest.param("PASSWORD", "correct horse battery", 'my password is "{}" ok', id="password-of-several-words"),
+    pytest.param("PASSWORD", "blaues Pferd", "das Passwort lautet „{}“.", id="password-of-several-german-words"),
     pytest.param("PASSWORD", "swordfish", "My password is {}.", id="password-of-one-word"),
     pytest.param("PASSWORD", "Sommer2024!", "mein Passwort ist {} und", id="password-german"),
     pytest.param("PASSWORD", "azerty12", "mot de passe : {}", id="password-french"),
@@ -101,6 +115,9 @@ def test_all_kinds_planted_in_one_ticket_are_found() -> None:
         pytest.param(
             "my password is wrong, the password is not accepted, mein Passwort ist falsch.", id="talk-of-passwords"
         ),
+        pytest.param('the password page says: "Server unavailable", it is "not accepted"', id="quoted-messages"),
+        pytest.param("secret: none of your business, token: thanks, authorization: pending", id="talk-of-tokens"),
+        pytest.param("2026–11–22, 1200–1300 EUR, ticket 4000-2026-1122-3301", id="dashes-that-are-no-card"),
         pytest.param("password reset link is broken; forgot password", id="password-reset"),
         pytest.param("number 4111111111111112 fails Luhn", id="no-card"),
         pytest.param("DE89 3704 0044 0532 0130 01 is no IBAN", id="no-iban"),
@@ -116,6 +133,14 @@ def test_what_is_not_personal_stays(text: str) -> None:
 def test_the_same_value_has_the_same_placeholder() -> None:
     redacted = redact("a@b.example or c@d.example, again a@b.example")
     assert redacted.text == "[EMAIL_1] or [EMAIL_2], again [EMAIL_1]"
+
+
+def test_of_a_private_key_that_is_cut_off_the_text_after_it_stays() -> None:
+    key = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIEpAIBAAKCAQEA1234567890abcdef\nabcdEFGH1234"
+    text = f"This leaked:\n{key}\n\nThanks, my order 12345 is late."
+    redacted = redact(text)
+    assert redacted.text == "This leaked:\n[KEY_1]\n\nThanks, my order 12345 is late."
+    assert redacted.restore(redacted.text) == text
 
 
 def test_a_placeholder_that_the_ticket_holds_survives() -> None:
@@ -169,10 +194,11 @@ def test_recorded_personal_data_of_the_promised_kinds_is_found() -> None:
         "mails": "a1@b.de ", "at-signs": "a@", "addresses": "1.1.1.1 ", "colons": "1:",
             "passwords": "password is ", "placeholders": "[EMAIL_1]",
         "ids": "12345678Z ", "keys": "-----BEGIN PRIVATE KEY-----", "digits": "1",
+        "open-quotes": 'password is "x ', "assignments": "a_token=", "near-ibans": "DE89 ", "cut-off-keys": "MII= ",
     }.items()],
 )  # fmt: skip
 def test_the_longest_text_is_redacted_fast(unit: str) -> None:
-    text = (unit * (32_000 // len(unit) + 1))[:32_000]
+    text = ("-----BEGIN PRIVATE KEY-----\n" if unit == "MII= " else "") + (unit * (32_000 // len(unit) + 1))[:32_000]
     warm_up()
     begun = time.process_time()
     redacted = redact(text)

@@ -269,3 +269,26 @@ def test_a_letter_keeps_a_handful_of_marks_however_many_it_was_given(base: str) 
     span = reading.find("smoke")
     assert span is not None
     assert reading.quote(span) == "smoke"
+
+
+@pytest.mark.parametrize(
+    ("body", "lost"),
+    [
+        pytest.param("Fine, thanks.\n> Smoke came\n> out of it", "Smoke came\nout of it", id="quoted lines, unquoted"),
+        pytest.param("Fine, thanks.\n-- \nSmoke came out", "Smoke came out", id="under a signature's dashes"),
+        pytest.param("Customer: fine\nAgent: smoke came out", "Agent: smoke came out", id="the agent's turn"),
+        pytest.param("fine " * 7_000 + "smoke", "smoke", id="behind what is read"),
+        pytest.param("<p>Fine</p><b>" + "x " * 16_000 + "</b><p>smoke</p>", "smoke", id="behind what is read of HTML"),
+    ],
+)
+def test_what_is_taken_off_is_kept_apart(body: str, lost: str) -> None:
+    reading = tidied(body)
+    assert lost not in reading.body
+    assert lost in reading.dropped
+
+
+def test_of_what_is_dropped_the_beginning_and_the_end_are_kept() -> None:
+    reading = tidied("x " * 300_000 + "smoke")
+    assert READ_CHARS < len(reading.dropped) < 2 * READ_CHARS
+    assert reading.dropped.endswith("smoke")
+    assert tidied("short").dropped == ""

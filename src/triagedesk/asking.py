@@ -92,7 +92,7 @@ class Asking:
         self._slots = anyio.Semaphore(max_concurrency)
         self._max_late = max_late
         self._late = 0
-        self._read = lru_cache(maxsize=ANSWERS_READ)(partial(_read_answer, labels=_labels_of(model)))
+        self._read = lru_cache(maxsize=ANSWERS_READ)(partial(_read_answer, labels=model.labels))
 
     @property
     def in_flight(self) -> int:
@@ -211,12 +211,6 @@ class Asking:
 
 
 Labels = dict[str, frozenset[str]]
-
-
-def _labels_of(model: ModelClassifier) -> Labels:
-    """Return the labels that the model may choose from, by dimension."""
-    asked = model._answer.schema_["properties"]
-    return {name: frozenset(asked[name]["properties"]["label"]["enum"]) for name in model._answer.names}
 
 
 def _read_answer(text: str, *, labels: Labels) -> ModelAnswer | None:

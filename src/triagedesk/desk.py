@@ -27,6 +27,10 @@ from triagedesk.tidy import read
 if TYPE_CHECKING:
     from triagedesk.asking import Asked, Asking
     from triagedesk.cache import CacheStats
+    from triagedesk.confidence import Entry
+    from triagedesk.policy.apply import Measure
+
+    Calibrations = dict[tuple[str | None, str | None], Entry]
 
 Now = Callable[[], datetime]
 
@@ -36,13 +40,15 @@ class Desk:
 
     def __init__(
         self, settings: Settings, playbook: Playbook, asking: Asking | None = None, *,
-        now: Now | None = None,
+        now: Now | None = None, calibrations: Calibrations | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.playbook = playbook
         self._asking = asking
         self._rules = RulesClassifier(playbook)
         self._policy = Policy(playbook)
+        self._calibrations = calibrations or {}
+        self._uncalibrated: set[tuple[str | None, str | None]] = set()
         self._remembered = Remembered()
         self._now = now or _utc_now
         self._log = get_logger("desk")
@@ -52,17 +58,25 @@ class Desk:
 
         Raises TicketError when channel or tier is none of the playbook's, and nothing else.
         """
+        return (await self.consider(ticket, deadline_s=deadline_s)).suggestion
+
+    async def consider(self, ticket: Ticket, *, deadline_s: float | None = None) -> Considered:
+        """Suggest, and show the opinions that the suggestion came from: what evals and explanations read.
+
+        Raises TicketError when channel or tier is none of the playbook's, and nothing else.
+        """
         budget = self._budget(deadline_s)
         now = self._now()
         self.playbook.check_ticket(ticket)
         overdue = is_overdue(ticket, now)
         view = self._view(ticket, overdue=overdue)
         opinion = await self._second_opinion(view, budget)
-        verdict = self._verdict(view, opinion.classification or view.rules, ticket, overdue=overdue)
+        verdict = self._verdict(view, opinion, ticket, overdue=overdue)
         decision = self._policy.decide(verdict, ticket, now)
         provenance = self._provenance(opinion, budget)
         self._report(ticket, provenance)
-        return Suggestion(ticket_id=ticket.id, provenance=provenance, **vars(decision))
+        suggestion = Suggestion(ticket_id=ticket.id, provenance=provenance, **vars(decision))
+        return Considered(suggestion, view.rules, opinion.classification)
 
     def _budget(self, deadline_s: float | None) -> Budget:
         late_s = self.settings.late_answer_s if self.settings.max_late_answers else 0.0
@@ -101,15 +115,37 @@ class Desk:
             view.answer = asked.answer
         return _Opinion(classification=view.found, asked=asked)
 
-    def _verdict(self, view: View, found: Classification, ticket: Ticket, *, overdue: bool) -> Verdict:
+    def _verdict(self, view: View, opinion: _Opinion, ticket: Ticket, *, overdue: bool) -> Verdict:
         """Apply policy, or remember what it said of this very answer; the clock comes after."""
+        found = opinion.classification or view.rules
         if view.verdict is None or view.judged is not found:
             view.verdict = self._policy.judge(
                 found, ticket, rules=view.rules, language=view.reading.language, overdue=overdue,
-                notes=_notes(view.reading),
+                notes=_notes(view.reading), doubts=self._doubts(view, found),
+                measure=self._measure(opinion),
             )  # fmt: skip
             view.judged = found
         return view.verdict
+
+    def _doubts(self, view: View, found: Classification) -> list[str]:
+        """Say what a person should look at that no label shows."""
+        unsure = self._rules.unrecognised(found) if found is view.rules else None
+        return [why for why in (self._rules.overlooked(view.reading, view.rules), unsure) if why]
+
+    def _measure(self, opinion: _Opinion) -> Measure | None:
+        """Return what measures the confidences of this answer, where its source was calibrated."""
+        if not self._calibrations:
+            return None
+        asked, who = opinion.asked, _RULES
+        if self._asking is not None and asked is not None and asked.answer is not None:
+            who = (f"{self._provider}/{asked.answer.model}", self._asking.model.prompt_identity)
+        entry = self._calibrations.get(who)
+        if entry is not None:
+            return entry.measure
+        if who not in self._uncalibrated:
+            self._uncalibrated.add(who)
+            self._log.info("not calibrated", model=who[0], prompt=who[1])
+        return None
 
     def _provenance(self, opinion: _Opinion, budget: Budget) -> Provenance:
         common = {"playbook": self.playbook.identity, "elapsed_ms": round(budget.spent() * 1000, 3)}
@@ -176,10 +212,23 @@ class Desk:
 
 
 @dataclass(frozen=True)
+class Considered:
+    """A suggestion, and whose opinions it came from: the rules', and the model's where it answered."""
+
+    suggestion: Suggestion
+    rules: Classification
+    model: Classification | None
+
+
+@dataclass(frozen=True)
 class _Opinion:
     classification: Classification | None = None
     reason: FallbackReason | None = None
     asked: Asked | None = None
+
+
+_RULES: tuple[str | None, str | None] = (None, None)
+"""Where the rules' calibration stands: they answer without model and prompt."""
 
 
 def _utc_now() -> datetime:
@@ -211,13 +260,27 @@ async def open_desk(settings: Settings | None = None, *, now: Now | None = None)
     """
     settings = Settings.from_env() if settings is None else settings
     playbook = load_playbook(settings.playbook)
+    measured = calibrations(settings, playbook)
     if settings.chosen_model is None:
-        yield Desk(settings, playbook, now=now)
+        yield Desk(settings, playbook, now=now, calibrations=measured)
         return
     async with _asking(settings, playbook) as asking:
-        desk = Desk(settings, playbook, asking, now=now)
+        desk = Desk(settings, playbook, asking, now=now, calibrations=measured)
         await anyio.to_thread.run_sync(desk.warm_up)
         yield desk
+
+
+def calibrations(settings: Settings, playbook: Playbook) -> Calibrations | None:
+    """Read what was measured of this playbook's confidences, where a file is set or stands beside the playbook."""
+    file = settings.calibration or playbook.calibration_file
+    if settings.calibration is None and not file.is_file():
+        return None
+    from triagedesk.confidence import read_calibration  # most desks have no such file
+
+    found = read_calibration(file).for_playbook(playbook.reading_hash)
+    if not found:
+        get_logger("desk").info("calibration ignored", file=str(file), reason="measured with another playbook")
+    return found
 
 
 @asynccontextmanager

@@ -19,7 +19,8 @@ class Reading:
 
     `subject` and `body` are the tidied fields; `subject_origin[i]` and `body_origin[i]` say at which character of
     the ticket's own field the i-th tidied character stands. `language` is BCP 47 or None. `cut` says that the body was
-    longer than what is read.
+    longer than what is read. `dropped` is what was taken off or cut off the body, as far as it is text: no label rests
+    on it, but nobody shall overlook harm that stands only there.
     """
 
     ticket: Ticket
@@ -31,6 +32,7 @@ class Reading:
     cut: bool = False
     history_dropped: bool = False
     notes: tuple[str, ...] = field(default=())
+    dropped: str = field(default="", repr=False)
 
     @cached_property
     def text(self) -> str:

@@ -39,6 +39,9 @@ class Settings(Frozen):
     api_key: SecretStr | None = Field(default=None, description="also read from OPENAI_API_KEY")
     playbook: Path | None = Field(default=None, description="a playbook file; default: the one that ships")
     prompt: Path | None = Field(default=None, description="a prompt template; default: prompts/classify.md")
+    calibration: Path | None = Field(
+        default=None, description="measured confidences; default: NAME.calibration.json beside the playbook, if there"
+    )
     deadline_s: float = Field(default=10.0, gt=0, le=600, description="a suggestion comes within this many seconds")
     cache: bool = Field(default=True, description="keep model answers on disk")
     cache_dir: Path = Field(default_factory=default_cache_dir, description="where the cache lives")

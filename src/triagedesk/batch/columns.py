@@ -26,6 +26,10 @@ _JSON_COLUMNS = ("fields", "messages")
 _CLOSED_LISTS = ("channel", "customer_tier")
 
 
+MAX_ID_CHARS = 200
+"""As long as a ticket's id gets."""
+
+
 class Columns:
     """The header of one file. Raises ConfigError if no column holds the ticket's text."""
 
@@ -49,10 +53,21 @@ class Columns:
                 data[name] = _json(name, data[name])
         return data
 
+    def id_in(self, cells: list[str]) -> str:
+        """Return the ticket's id that a row tells which is no ticket; empty if it is not sure to be one."""
+        place = self._names.index("id") if "id" in self._names else len(cells)
+        sure = len(cells) == len(self._names) or place < self._names.index("body")
+        return told_id(cells[place]) if sure and place < len(cells) else ""
+
     def _word(self, value: str) -> str:
         """Read "Live Chat" as live_chat where the playbook has that name."""
         word = _plain(value)
         return word if word in self._words else value
+
+
+def told_id(value: str) -> str:
+    """Return a value if it may be an id: one word, so that no customer's sentence gets into an error file."""
+    return value if len(value) <= MAX_ID_CHARS and value.isprintable() and len(value.split()) == 1 else ""
 
 
 def _plain(name: str) -> str:

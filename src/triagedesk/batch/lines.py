@@ -6,10 +6,15 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
 
+import re2
+
 from triagedesk.models import Reason, Suggestion
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """OWASP, "CSV Injection": a cell that begins with one of these may run in a spreadsheet."""
+
+_INNER_FORMULA = re2.compile(r"(;[\s\"]*)([=+@＝＋－＠-])")
+"""Where a spreadsheet separates by semicolon, as in much of Europe, a formula after one begins a cell."""
 
 _ONE_LINE = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
 
@@ -27,6 +32,8 @@ def cell(value: object) -> str:
         return ""
     text = str(value)
     guarded = f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    if ";" in guarded:
+        guarded = _INNER_FORMULA.sub(r"\1'\2", guarded)
     return guarded.translate(_ONE_LINE)
 
 

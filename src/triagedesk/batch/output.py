@@ -93,9 +93,10 @@ class Output:
         """Write an answer. Raises OSError."""
         self._answers.write(self._line(suggestion))
 
-    def problem(self, line: int, problem: str) -> None:
-        """Write why a row has no answer: its line number and the problem, never its text. Raises OSError."""
-        self._problems.write(to_json({"line": line, "error": problem}) + b"\n")
+    def problem(self, line: int, problem: str, ticket_id: str = "") -> None:
+        """Write why a row has no answer: its line number, its id if known, and never its text. Raises OSError."""
+        told = {"ticket_id": ticket_id} if ticket_id else {}
+        self._problems.write(to_json({"line": line, **told, "error": problem}) + b"\n")
 
     def close(self) -> None:
         """Close both files."""

@@ -9,7 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from pydantic_core import from_json
 
-from triagedesk.batch.columns import Columns
+from triagedesk.batch.columns import Columns, told_id
+from triagedesk.batch.records import Records, TextLine
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.models import Ticket
 
@@ -30,11 +31,12 @@ def format_of(path: Path) -> str:
 
 
 class Row(NamedTuple):
-    """One row: the line it starts on (1-based), and a ticket or the problem that makes it none."""
+    """One row: the line it starts on (1-based), and a ticket, or what makes it none and the id that it tells."""
 
     line: int
     ticket: Ticket | None
     problem: str = ""
+    id: str = ""
 
 
 class Rows:
@@ -46,7 +48,6 @@ class Rows:
     def __init__(self, stream: BinaryIO, path: Path, words: frozenset[str] = frozenset()) -> None:
         self._stream, self._path, self._words = stream, path, words
         self._kind = format_of(path)
-        self._problem = ""  # of the physical lines since the last row
         self._number = 0
         head = stream.read(3)
         if head.startswith(_WRONG_ENCODINGS):
@@ -64,22 +65,21 @@ class Rows:
         """Yield the rows that follow the first `skipped`."""
         return self._json_rows(skipped) if self._header is None else self._csv_rows(skipped, *self._header)
 
-    def _lines(self) -> Iterator[bytes]:
-        """Yield physical lines; of one that is too long only the beginning, with the problem noted."""
+    def _lines(self) -> Iterator[tuple[bytes, str]]:
+        """Yield physical lines; of one that is too long only the beginning, and the problem."""
         readline = self._stream.readline
         while line := readline(MAX_LINE_BYTES):
             self._number += 1
-            if len(line) == MAX_LINE_BYTES and line[-1:] != b"\n":
-                self._problem = f"line longer than {MAX_LINE_BYTES // 1024 // 1024} MB"
-                rest = line
-                while rest and rest[-1:] != b"\n":
-                    rest = readline(MAX_LINE_BYTES)
-                line = line[:100] + b"\n"
-            yield line
+            if len(line) < MAX_LINE_BYTES or line[-1:] == b"\n":
+                yield line, ""
+                continue
+            rest = line
+            while rest and rest[-1:] != b"\n":
+                rest = readline(MAX_LINE_BYTES)
+            yield line[:100] + b"\n", f"line longer than {MAX_LINE_BYTES // 1024 // 1024} MB"
 
     def _json_rows(self, skipped: int) -> Iterator[Row]:
-        for line in self._lines():
-            problem, self._problem = self._problem, ""
+        for line, problem in self._lines():
             if not problem and line.isspace():
                 continue
             if skipped:
@@ -91,58 +91,51 @@ class Rows:
 
     def _from_json(self, line: bytes) -> Row:
         try:
-            return Row(self._number, ticket_of(from_json(line.rstrip(), allow_inf_nan=False), self._number))
+            data = from_json(line.rstrip(), allow_inf_nan=False)
         except ValueError as wrong:
             return Row(self._number, None, f"not JSON: {str(wrong).replace(' at line 1 column', ' at column')}")
-        except TicketError as wrong:
-            return Row(self._number, None, str(wrong))
+        return _row(data, self._number)
 
-    def _text_lines(self) -> Iterator[str]:
-        for line in self._lines():
+    def _text_lines(self) -> Iterator[TextLine]:
+        for line, problem in self._lines():
             try:
-                yield line.decode("utf-8")
+                yield TextLine(self._number, line.decode("utf-8"), problem)
             except UnicodeDecodeError:
-                self._problem = "not UTF-8 text"
-                yield line.decode("utf-8", "replace")
+                yield TextLine(self._number, line.decode("utf-8", "replace"), problem or "not UTF-8 text")
 
     def _csv_header(self) -> tuple[Columns, str]:
-        header = next(self._text_lines(), "")
-        if self._problem:
-            raise ConfigError(f"{self._path}: the first line is {self._problem}; save the file as UTF-8 CSV")
-        delimiter = max(_DELIMITERS, key=header.count)
-        names = next(csv.reader([header], delimiter=delimiter), [])
+        header = next(self._text_lines(), TextLine(1, ""))
+        if header.problem:
+            raise ConfigError(f"{self._path}: the first line is {header.problem}; save the file as UTF-8 CSV")
+        delimiter = max(_DELIMITERS, key=header.text.count)
+        names = next(csv.reader([header.text], delimiter=delimiter), [])
         return Columns(names, str(self._path), self._words), delimiter
 
     def _csv_rows(self, skipped: int, columns: Columns, delimiter: str) -> Iterator[Row]:
         csv.field_size_limit(MAX_LINE_BYTES)
-        reader = csv.reader(self._text_lines(), delimiter=delimiter, strict=True)
-        for start, cells, problem in self._records(reader):
+        for line, cells, problem in Records(self._text_lines(), delimiter):
             if skipped:
                 skipped -= 1
+            elif problem:
+                yield Row(line, None, problem, columns.id_in(cells))
             else:
-                yield self._from_cells(columns, cells, problem, start)
+                yield _from_cells(columns, cells, line)
 
-    def _records(self, reader: Any) -> Iterator[tuple[int, list[str], str]]:
-        """Yield every record with the line it starts on and what is wrong with it, if anything."""
-        while True:
-            start, cells, problem = self._number + 1, [], ""
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as wrong:
-                problem = f"not CSV: {wrong}"
-            problem, self._problem = self._problem or problem, ""
-            if cells or problem:
-                yield start, cells, problem
 
-    def _from_cells(self, columns: Columns, cells: list[str], problem: str, start: int) -> Row:
-        if problem:
-            return Row(start, None, problem)
-        try:
-            return Row(start, ticket_of(columns.ticket(cells), start))
-        except TicketError as wrong:
-            return Row(start, None, str(wrong))
+def _from_cells(columns: Columns, cells: list[str], line: int) -> Row:
+    try:
+        data = columns.ticket(cells)
+    except TicketError as wrong:
+        return Row(line, None, str(wrong), columns.id_in(cells))
+    return _row(data, line)
+
+
+def _row(data: Any, line: int) -> Row:
+    told = data.get("id") if isinstance(data, dict) else None
+    try:
+        return Row(line, ticket_of(data, line))
+    except TicketError as wrong:
+        return Row(line, None, str(wrong), told_id(str(told)) if isinstance(told, str | int) else "")
 
 
 def ticket_of(data: Any, line: int) -> Ticket:

@@ -171,7 +171,7 @@ class _Run:
 
     def _write(self, row: Row, answer: Suggestion | str) -> None:
         if isinstance(answer, str):
-            self._output.problem(row.line, answer)
+            self._output.problem(row.line, answer, row.id if row.ticket is None else row.ticket.id)
             self.tally.errors += 1
         else:
             self._output.answer(answer)

@@ -7,12 +7,11 @@ from triagedesk.cache.answers import (
     FOLDER,
     MAX_VALUE_CHARS,
     AnswerCache,
-    CacheKey,
     CacheStats,
-    TextDisk,
-    cache_key,
     open_cache,
 )
+from triagedesk.cache.disk import TextDisk
+from triagedesk.cache.keys import CacheKey, cache_key
 
 __all__ = [
     "DATABASE", "FOLDER", "MAX_VALUE_CHARS", "AnswerCache", "CacheKey", "CacheStats", "TextDisk", "cache_key",

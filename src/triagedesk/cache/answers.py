@@ -1,8 +1,7 @@
 """Answers kept on disk, as text only: a fault of the cache is a counted miss, never an error.
 
-diskcache stores what it is given with pickle and runs what it finds (CVE-2025-69872); `TextDisk` does neither. Reads
-are inline, because a thread costs ten times the read; writes go through a bounded queue to one thread that batches
-them. An in-memory LRU stands in front.
+Reads are inline, because a thread costs ten times the read; writes go through a bounded queue to one thread that
+batches them. An in-memory LRU stands in front.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import diskcache  # noqa: TID251 (this is the file that touches the disk cache)
-from diskcache.core import DEFAULT_SETTINGS, METADATA, MODE_PICKLE, MODE_RAW  # noqa: TID251
+import diskcache  # noqa: TID251 (this file and `disk` touch the disk cache)
+from diskcache.core import DEFAULT_SETTINGS, METADATA  # noqa: TID251
 
+from triagedesk.cache.disk import FAULTS, LockRest, TextDisk, fault_kind, reason
 from triagedesk.cache.folder import make_private_file, make_private_folder, move_aside, probe, shared_secret
 from triagedesk.cache.memory import AnswerMemory, WriteQueue
 from triagedesk.settings import Settings
@@ -38,48 +37,6 @@ FOLDER, DATABASE, SECRET = "answers", "cache.db", "secret"
 _CLAIM, _ENTRY = "claim:", "answer:"
 _DAY_S = 86_400.0
 
-FAULTS = (sqlite3.Error, diskcache.Timeout, OSError, ValueError, TypeError, AttributeError)
-"""What a damaged, locked, full or hostile database makes of a cache operation."""
-
-
-class UntrustedRowError(ValueError):
-    """A row that this program did not write: `kind` is "pickle" or "foreign". It is never decoded."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        super().__init__(f"a {kind} row in the cache was refused")
-
-
-class TextDisk(diskcache.Disk):  # type: ignore[misc]
-    """Keys and values are text in the database; anything else is refused, on the way in and on the way out."""
-
-    def put(self, key: object) -> tuple[str, bool]:
-        """Return a key as the database keeps it. Raises TypeError if it is no text."""
-        if type(key) is not str:
-            raise TypeError("a cache key is text")
-        return key, True
-
-    def get(self, key: object, raw: object) -> str:
-        """Return a key that the database keeps. Raises UntrustedRowError."""
-        if raw and type(key) is str:
-            return key
-        raise UntrustedRowError("foreign" if raw else "pickle")
-
-    def store(self, value: object, read: bool, key: object = None) -> tuple[int, int, None, str]:  # noqa: ARG002
-        """Return a value as the database keeps it: size, mode, file name, value. Raises TypeError if it is no text."""
-        if type(value) is not str or read:
-            raise TypeError("a cached value is text")
-        return 0, MODE_RAW, None, value
-
-    def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> str:
-        """Return a value that the database keeps. Raises UntrustedRowError."""
-        if mode == MODE_RAW and filename is None and type(value) is str and not read:
-            return value
-        raise UntrustedRowError("pickle" if mode == MODE_PICKLE else "foreign")
-
-    def remove(self, file_path: str) -> None:
-        """Remove nothing: this cache keeps no files, so a name in a row is somebody else's."""
-
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
@@ -92,32 +49,6 @@ class CacheStats:
     faults: dict[str, int]
     problem: str | None = None
     where: str = ""
-
-
-class CacheKey:
-    """Keys of questions that begin alike: the constant parts are hashed once and copied."""
-
-    def __init__(self, prefix_parts: Sequence[str] = (), secret: bytes = b"") -> None:
-        self._hash = blake2b(digest_size=20, key=secret[:64], person=b"triagedesk")
-        for part in prefix_parts:
-            self._hash.update(_framed(part))
-
-    def of(self, *parts: str) -> str:
-        """Return the key of a whole question, in hexadecimal."""
-        whole = self._hash.copy()
-        for part in parts:
-            whole.update(_framed(part))
-        return whole.hexdigest()
-
-
-def cache_key(*parts: str, secret: bytes = b"") -> str:
-    """Return the keyed BLAKE2b hash (RFC 7693, 160 bits) of length-prefixed parts, in hexadecimal."""
-    return CacheKey(secret=secret).of(*parts)
-
-
-def _framed(part: str) -> bytes:
-    data = part.encode("utf-8", "surrogatepass")
-    return len(data).to_bytes(8, "big") + data
 
 
 def open_cache(settings: Settings) -> AnswerCache:
@@ -135,7 +66,7 @@ def open_cache(settings: Settings) -> AnswerCache:
 class AnswerCache:
     """Text by key, for a time. No method but `clear` and `close` blocks longer than `BUSY_S`; none raises."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder = settings.cache_dir / FOLDER
         self.problem: str | None = None if settings.cache else "switched off"
         self.secret = b""
@@ -150,6 +81,8 @@ class AnswerCache:
         self._healing = threading.Lock()
         self._inode = 0
         self._token = secrets.token_hex(8)
+        self._claimed: set[str] = set()
+        self._reads, self._claims = LockRest(self._faults, clock), LockRest(self._faults, clock)
 
     # --- opening ---
 
@@ -162,15 +95,15 @@ class AnswerCache:
             self.problem = None
         except FAULTS as wrong:
             self._disk = None
-            self._faults[_fault_kind(wrong)] += 1
-            self.problem = f"{self.folder}: {_reason(wrong)}"
+            self._faults[fault_kind(wrong)] += 1
+            self.problem = f"{self.folder}: {reason(wrong)}"
 
     def _open_or_replace(self) -> None:
         path = self.folder / DATABASE
         try:
             self._connect(path)
         except sqlite3.DatabaseError as wrong:
-            if _fault_kind(wrong) != "corrupt":  # locked, or a full disk: the database is not at fault
+            if fault_kind(wrong) != "corrupt":  # locked, or a full disk: the database is not at fault
                 raise
             self._faults["corrupt"] += 1
             move_aside(path)
@@ -200,7 +133,7 @@ class AnswerCache:
                 move_aside(path)
             self.open()
         except OSError as wrong:
-            self.problem = f"{self.folder}: {_reason(wrong)}"
+            self.problem = f"{self.folder}: {reason(wrong)}"
         finally:
             self._healing.release()
 
@@ -209,7 +142,7 @@ class AnswerCache:
     def get(self, key: str) -> str | None:
         """Return the value of a key, or None. Every fault is a miss, counted by its kind."""
         value = self._memory.get(key)
-        if value is None and self._disk is not None:
+        if value is None and self._disk is not None and not self._reads.rests():
             value = self._read(key)
         self._counts["hits" if value is not None else "misses"] += 1
         return value
@@ -225,7 +158,7 @@ class AnswerCache:
             value, expires = self._disk.get(_ENTRY + key, expire_time=True)
             left_s = self._ttl_s if expires is None else expires - time.time()  # TypeError: no time of ours
         except FAULTS as wrong:
-            self._fault(wrong)
+            self._fault(wrong, self._reads)
             return None
         if value is None:
             return None
@@ -251,23 +184,29 @@ class AnswerCache:
 
         Where the disk cannot say, every caller shall ask: twice is better than never.
         """
-        if self._disk is None:
+        if self._disk is None or self._claims.rests():
             return True
         try:
-            return bool(self._disk.add(_CLAIM + key, self._token, expire=max(seconds, 0.0)))
+            granted = bool(self._disk.add(_CLAIM + key, self._token, expire=max(seconds, 0.0)))
         except FAULTS as wrong:
-            self._fault(wrong)
+            self._fault(wrong, self._claims)
             return True
+        if granted:
+            self._claimed.add(key)
+        return granted
 
     def release(self, key: str) -> None:
-        """Give a claim back, if it is this cache's own."""
-        if self._disk is None:
+        """Give a claim back, if it is this cache's own; against a lock it runs out by itself."""
+        if key not in self._claimed:
+            return
+        self._claimed.discard(key)
+        if self._disk is None or self._claims.rests():
             return
         try:
             if self._disk.get(_CLAIM + key) == self._token:
                 self._disk.delete(_CLAIM + key)
         except FAULTS as wrong:
-            self._fault(wrong)
+            self._fault(wrong, self._claims)
 
     # --- housekeeping ---
 
@@ -345,30 +284,10 @@ class AnswerCache:
         if self._disk is not None:
             self._disk.close()
 
-    def _fault(self, wrong: BaseException) -> None:
-        kind = _fault_kind(wrong)
+    def _fault(self, wrong: BaseException, waited: LockRest | None = None) -> None:
+        kind = fault_kind(wrong)
         self._faults[kind] += 1
+        if kind == "locked" and waited is not None:
+            waited.begin()
         if kind == "corrupt":
             self._heal()
-
-
-def _fault_kind(wrong: BaseException) -> str:
-    """Name a fault: one closed set of kinds for counters."""
-    if isinstance(wrong, UntrustedRowError):
-        return wrong.kind
-    if isinstance(wrong, diskcache.Timeout) or _is_lock(wrong):
-        return "locked"
-    if isinstance(wrong, sqlite3.DatabaseError):
-        text = str(wrong)
-        broken = any(sign in text for sign in ("malformed", "not a database", "disk image", "no such table"))
-        return "corrupt" if broken or not isinstance(wrong, sqlite3.OperationalError) else "database"
-    return "folder" if isinstance(wrong, OSError) else "foreign"
-
-
-def _is_lock(wrong: BaseException) -> bool:
-    return isinstance(wrong, sqlite3.OperationalError) and ("locked" in str(wrong) or "busy" in str(wrong))
-
-
-def _reason(wrong: BaseException) -> str:
-    """Say what is wrong in the operating system's or SQLite's words, without a traceback."""
-    return wrong.strerror or "unusable" if isinstance(wrong, OSError) else str(wrong) or "unusable"

@@ -93,6 +93,12 @@ class ModelClassifier:
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()
 
+    @property
+    def labels(self) -> dict[str, frozenset[str]]:
+        """The labels that the model may choose from, by dimension."""
+        asked = self._answer.schema_["properties"]
+        return {name: frozenset(asked[name]["properties"]["label"]["enum"]) for name in self._answer.names}
+
     def question(self, subject: str, body: str, **more: str | None) -> str:
         """Return the question about a ticket: canonical JSON of its (redacted) words."""
         return question_json(subject, body, **more)
@@ -187,8 +193,9 @@ class ModelClassifier:
             except Exception:  # noqa: BLE001 - any failure here is found, and named, by the first question
                 return
 
-    async def probe(self, seconds: float = 30.0) -> None:
-        """Make one tiny real call, past the breaker, for `doctor`. Raises ModelError."""
+    async def probe(self, seconds: float | None = None) -> None:
+        """Make one tiny real call, past the breaker, within `seconds` (default: the deadline). Raises ModelError."""
+        seconds = self._settings.deadline_s if seconds is None else seconds
         with anyio.move_on_after(seconds):
             try:
                 await self._tiny([{"role": "user", "content": "Say ok."}])

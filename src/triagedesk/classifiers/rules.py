@@ -5,6 +5,7 @@ It gives the fallback answer, and the signals on which the floors of policy rest
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +30,8 @@ SECOND_MATTER = 2.0
 """Votes of strong signals that make another issue a secondary one."""
 HEARD = 0.75
 """Below this, what was found in the text is too faint to decide a sum of votes: the fallback label stands."""
+HARM_IN_DROPPED_TEXT, NOTHING_RECOGNISED = "harm_in_dropped_text", "nothing_recognised"
+"""Reasons for a person to look that `overlooked` and `unrecognised` give."""
 NOTHING_ELSE = "Nothing in the ticket speaks for another label."
 
 
@@ -75,6 +78,7 @@ class RulesClassifier:
         self._steering = document.injection_signals
         self._calm_of = {name: _calm_and_alarm(document, name) for name in document.dimensions}
         self._bias_of = {name: scores.bias for name, scores in document.scores.items()}
+        self._grave = _grave(document)
 
     def classify(self, reading: Reading, facts: Facts) -> Classification:
         """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
@@ -94,6 +98,22 @@ class RulesClassifier:
             facts = replace(facts, labels={**facts.labels, name: labels[name].label})
         ordered = {name: labels[name] for name in self._playbook.dimensions}
         return Classification(labels=ordered, secondary_issues=issues, signals=_spans(hits, reading))
+
+    def overlooked(self, reading: Reading, found: Classification) -> str | None:
+        """Say if a signal of the highest floors stands only in what tidying dropped: it decides no label."""
+        if not reading.dropped or self._grave <= found.signals.keys():
+            return None
+        there = self._playbook.finder.find(reading.dropped, reading.language)
+        return HARM_IN_DROPPED_TEXT if self._grave & there.keys() - found.signals.keys() else None
+
+    def unrecognised(self, found: Classification) -> str | None:
+        """Say if neither urgency nor issue type of the rules' answer rests on anything in the ticket."""
+        dimensions = self._playbook.dimensions
+        fallen = all(
+            [reason.text for reason in found.labels[name].reasons] == [dimensions[name].fallback_reason]
+            for name in ("urgency", "issue_type")
+        )
+        return NOTHING_RECOGNISED if fallen else None
 
     def _votes(self, dimension: str, facts: Facts) -> list[_Vote]:
         votes = list(self._scored(dimension, facts))
@@ -126,16 +146,20 @@ class RulesClassifier:
         for vote in votes:
             sums[vote.label] += vote.weight
         label = _first(sums) if dimension.decide == "first" else _most(sums)
+        strength = _strength(sums, label or dimension.fallback)
+        if dimension.decide == "first":  # it follows from the labels decided before: it is as sure as the least of them
+            strength = min([strength, *(choice.strength for choice in decided.values() if choice.strength is not None)])
         heard = max(total - bias.get(each, 0.0) for each, total in sums.items())
         if label is None or heard < HEARD:
-            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
+            reasons = [_opening(dimension.fallback_reason, reading)]
+            return Choice(label=dimension.fallback, strength=strength, reasons=tuple(reasons))
         winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: (vote.weak, -vote.weight))
         if not winners:
-            return Choice(label=label, reasons=(_opening(NOTHING_ELSE, reading),))
+            return Choice(label=label, strength=strength, reasons=(_opening(NOTHING_ELSE, reading),))
         if not winners[0].weak:
             winners = [vote for vote in winners if not vote.weak]
         reasons = [_reason(vote, reading, decided) for vote in winners[:MAX_REASONS]]
-        return Choice(label=label, reasons=tuple(dict.fromkeys(reasons)))
+        return Choice(label=label, strength=strength, reasons=tuple(dict.fromkeys(reasons)))
 
     @cached_property
     def _aliases(self) -> dict[str, tuple[PatternSet, tuple[str, ...]]]:
@@ -175,6 +199,12 @@ def _scores(document: Document, dimension: str) -> Iterator[_Score]:
             yield _Score(names, label, weight, text, factor, all(signal.weak for signal in told))
 
 
+def _grave(document: Document) -> frozenset[str]:
+    """Return the signals on which floors at the first label of their dimension rest."""
+    highest = (floor for floor in document.floors if floor.at_least == document.dimensions[floor.dimension].names[0])
+    return frozenset(name for floor in highest for name in floor.when.signals)
+
+
 def _calm_and_alarm(document: Document, dimension: str) -> tuple[frozenset[str], tuple[str, ...]]:
     scores = document.scores.get(dimension, Scores())
     return frozenset(scores.calm), scores.alarm
@@ -189,6 +219,12 @@ def _named_fields(reading: Reading, name: str) -> list[tuple[str, str]]:
     named: list[tuple[str, object]] = [(name, ticket.product)] if name == "product" else []
     named.append((f"fields.{name}", ticket.fields.get(name)))
     return [(field, value) for field, value in named if isinstance(value, str)]
+
+
+def _strength(sums: Mapping[str, float], label: str) -> float:
+    """Return the label's share of the votes on a logistic scale: the scores were fitted as logits."""
+    best = max(sums.values())
+    return math.exp(sums[label] - best) / sum(math.exp(total - best) for total in sums.values())
 
 
 def _first(sums: Mapping[str, float]) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 
@@ -30,6 +30,14 @@ _METADATA_HOSTS = frozenset({
 })  # fmt: skip
 # Addresses of cloud metadata services that are not link-local: AWS over IPv6, Alibaba, Oracle.
 _METADATA_ADDRESSES = frozenset({"fd00:ec2::254", "100.100.100.200", "192.0.0.192"})
+
+# RFC 4291 (compatible, mapped, and translated by RFC 2765), RFC 6052 and RFC 8215 (NAT64).
+_IPV4_AT_THE_END = tuple(map(ipaddress.IPv6Network, (
+    "::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48",
+)))  # fmt: skip
+_ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: the interface identifier's first half
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class _CappedStream(httpx2.AsyncByteStream):
@@ -123,12 +131,25 @@ def check_base_url(base_url: str) -> str:
 
 def _is_metadata(host: str) -> bool:
     try:
-        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(_dotted(host))
+        address = ipaddress.ip_address(_dotted(host))
     except ValueError:
         return host in _METADATA_HOSTS
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    return any(_is_refused(one) for one in (address, *_embedded(address)))
+
+
+def _is_refused(address: _Address) -> bool:
     return address.is_link_local or address.is_multicast or str(address) in _METADATA_ADDRESSES
+
+
+def _embedded(address: _Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 addresses that an IPv6 one leads to: mapped, compatible, NAT64, 6to4, ISATAP and Teredo."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return
+    if any(address in network for network in _IPV4_AT_THE_END) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    yield from address.teredo or ()
 
 
 def _dotted(host: str) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from triagedesk.cli.loop import run as run_loop
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import say
 from triagedesk.errors import ConfigError, FallbackReason, ModelError
-from triagedesk.playbook import load_playbook
+from triagedesk.playbook import Playbook, load_playbook
 from triagedesk.prompts import load_prompt
 from triagedesk.settings import Settings
 
@@ -79,7 +80,21 @@ def playbook(settings: Settings) -> Finding:
     errors = sum(finding.severity == "error" for finding in check(loaded))
     if errors:
         return Finding("✗", "playbook", f"{loaded.identity}: {errors} errors; see triagedesk playbook check")
-    return Finding("✓", "playbook", loaded.identity)
+    try:
+        return Finding("✓", "playbook", loaded.identity + _measured(settings, loaded))
+    except ConfigError as wrong:
+        return Finding("✗", "playbook", str(wrong), grave=True)
+
+
+def _measured(settings: Settings, loaded: Playbook) -> str:
+    """Say whose confidences are measured, where there is a calibration file. Raises ConfigError."""
+    from triagedesk.desk import calibrations
+
+    found = calibrations(settings, loaded)
+    if found is None:
+        return ""
+    names = ", ".join(model or "rules" for model, _ in found)
+    return f"; confidences measured of {names}" if names else "; the calibration file is of another playbook: ignored"
 
 
 def prompt(settings: Settings) -> Finding:
@@ -121,7 +136,7 @@ def model(settings: Settings) -> Finding:
     chosen = settings.chosen_model
     if chosen is None:
         return Finding("–", "model", f"none: rules answer. To add one: {WHAT_TO_DO[FallbackReason.NO_MODEL]}")
-    at = f"{chosen} at {settings.base_url}" if settings.base_url else chosen
+    at = f"{chosen} at {shown(settings.base_url)}" if settings.base_url else chosen
     try:
         run_loop(_probe(settings))
     except ModelError as wrong:
@@ -136,6 +151,17 @@ async def _probe(settings: Settings) -> None:
 
     async with open_desk(settings) as desk:
         await desk.probe()
+
+
+def shown(address: str) -> str:
+    """Return an address as scheme://host:port/path: a key in its query or before the host is never printed."""
+    try:
+        parts = urlsplit(address)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "an address that cannot be read"
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
 CHECKS: tuple[Check, ...] = (playbook, prompt, cache, language, model)

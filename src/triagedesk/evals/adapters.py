@@ -71,8 +71,13 @@ def _intent(value: Any) -> Any:
             "labels": {"issue_type": slug(value["labels"]["intent"])}}  # fmt: skip
 
 
+def _shop_intent(value: Any) -> Any:
+    """Read an intent of one of HINT3's shops; the shop becomes a trait, so that each is a slice of its own."""
+    return {**_intent(value), "traits": [slug(value["shop"])]}
+
+
 def _facility(value: Any) -> Any:
-    """Read a facility company's mail: urgency, sentiment, and the first of its categories as the issue."""
+    """Read a facility company's mail: urgency, sentiment, and its category as the issue where it has but one."""
     subject, _, body = str(value["body"]).partition("\n\n")
     ticket = {"id": value["id"], "subject": subject.removeprefix("Subject: "), "body": body, "channel": "email"}
     return {"ticket": ticket, "labels": _facility_labels(value["labels"])}
@@ -80,13 +85,19 @@ def _facility(value: Any) -> Any:
 
 def _facility_labels(labels: Mapping[str, Any]) -> dict[str, str]:
     found = {name: slug(str(labels[name])) for name in ("urgency", "sentiment") if labels.get(name)}
-    categories = [name for name, held in (labels.get("categories") or {}).items() if held]
-    return {**found, **({"issue_type": slug(categories[0])} if len(categories) == 1 else {})}
+    categories = labels.get("categories") or ()
+    held = [name for name in categories if categories[name]] if isinstance(categories, Mapping) else list(categories)
+    return {**found, **({"issue_type": slug(str(held[0]))} if len(held) == 1 else {})}
 
 
 PUBLIC = {
     "banking77": Public("banking77/train.jsonl", _intent),
     "dstc11": Public("dstc11/development.jsonl", _intent),
-    "hint3": Public("hint3/train.jsonl", _intent),
+    "hint3": Public("hint3/train.jsonl", _shop_intent),
     "facility_support": Public("facility_support/dev.jsonl", _facility),
 }
+
+
+def public_set(path: Path) -> Public | None:
+    """Return the public set whose file this is, by the last two parts of its path, or None."""
+    return next((each for each in PUBLIC.values() if path.parts[-2:] == tuple(each.file.split("/"))), None)

@@ -112,7 +112,7 @@ def open_folder(setup: Setup) -> RunFolder:
 
 
 def _newest(root: Path, name: str, identity: str) -> RunFolder | None:
-    found = sorted(root.glob(f"*_{name}_{identity[:8]}*"))
+    found = sorted(path.parent for path in root.glob(f"*_{name}_{identity[:8]}*/{MANIFEST}"))
     return RunFolder(found[-1]) if found else None
 
 
@@ -126,8 +126,10 @@ async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -
     )  # fmt: skip
     write_results(folder, run)
     scores = run.metrics
+    known = folder.manifest
     folder.write(MANIFEST, {
-        **folder.manifest, "state": STOPPED if run.stopped else COMPLETE, "stopped": run.stopped, "ended_at": now(),
+        **known, "dataset": {**known["dataset"], "asked": len(setup.rows)},
+        "state": STOPPED if run.stopped else COMPLETE, "stopped": run.stopped, "ended_at": now(),
         "models": scores.models, "sources": scores.sources, "temperature": setup.settings(0).temperature,
         "cache": {"namespace": setup.identity[:16], "hits": scores.sources.get("cache", 0)},
     })  # fmt: skip

@@ -69,8 +69,8 @@ class EvalConfig(Frozen):
         """Return the desk's settings: the config's, over the environment's. Raises ConfigError."""
         model = "rules" if self.system == "rules" else self.model
         given = {**self.settings, "model": model, "base_url": self.base_url, "playbook": self.playbook,
-                 "prompt": self.prompt, "deadline_s": self.deadline_s, "max_concurrency": self.concurrency,
-                 "max_late_answers": 0}  # fmt: skip
+                 "prompt": self.prompt, "calibration": self.calibration, "deadline_s": self.deadline_s,
+                 "max_concurrency": self.concurrency, "max_late_answers": 0}  # fmt: skip
         return Settings.from_env(**given, **more)
 
 

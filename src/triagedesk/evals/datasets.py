@@ -66,10 +66,11 @@ def _values(path: Path, config: EvalConfig) -> Iterator[tuple[int, Any]]:
     if path.suffix.lower() in (".csv", ".tsv"):
         return csv_lines(path, config.columns)
     public = PUBLIC.get(config.dataset)
-    return _adapted(path, public.adapt) if public is not None else parsed_lines(path)
+    return adapted(path, public.adapt) if public is not None else parsed_lines(path)
 
 
-def _adapted(path: Path, adapt: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
+def adapted(path: Path, adapt: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the lines of a public set as gold values; a line laid out otherwise yields a ValueError."""
     for number, value in parsed_lines(path):
         if isinstance(value, ValueError):
             yield number, value

@@ -9,10 +9,10 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from triagedesk import __version__
 from triagedesk.errors import ConfigError
 from triagedesk.evals.config import EvalConfig
 from triagedesk.evals.datasets import Dataset
@@ -66,12 +66,20 @@ class RunFolder:
         return dict(content)
 
 
+def package_version() -> str:
+    """Return the installed version of this package, or "unknown" in a bare checkout."""
+    try:
+        return version("triagedesk")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def run_identity(config: EvalConfig, dataset: Dataset, playbook: Playbook, prompt: str | None) -> str:
     """Return the hash that names a configuration: all that decides what is asked and what is answered."""
     aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split"}
     parts = {
         **config.model_dump(mode="json", exclude=aside),
-        "dataset": dataset.sha256, "playbook": playbook.identity, "prompt": prompt, "version": __version__,
+        "dataset": dataset.sha256, "playbook": playbook.identity, "prompt": prompt, "version": package_version(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -89,12 +97,13 @@ def new_manifest(
     """Return what is known of a run before it starts."""
     return {
         "schema_version": SCHEMA_VERSION, "state": RUNNING, "name": config.name, "identity": identity,
-        "started_at": now(), "package": __version__, "git": _git(), "python": platform.python_version(),
+        "started_at": now(), "package": package_version(), "git": _git(), "python": platform.python_version(),
         "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
         "config": config.model_dump(mode="json", exclude={"playbook", "prompt", "calibration"}),
         "dataset": {"name": dataset.name, "split": dataset.split, "sha256": dataset.sha256, "rows": len(dataset.rows),
                     "asked": rows, "file": str(dataset.path), "openings": openings},
-        "playbook": playbook.identity, "playbook_file": str(config.playbook) if config.playbook else None,
+        "playbook": playbook.identity, "playbook_reading": playbook.reading_hash,
+        "playbook_file": str(config.playbook) if config.playbook else None,
         "prompt": prompt, "models": {}, "temperature": None, "k": config.k,
         "seed": config.seed, "cache": {"namespace": identity[:12], "hits": 0},
     }  # fmt: skip

@@ -93,10 +93,9 @@ def checked(values: Iterable[tuple[int, Any]], playbook: Playbook) -> Iterator[t
     seen: dict[str, int] = {}
     for number, value in values:
         row, problem = _made(number, value, playbook)
-        if row is not None:
-            first = seen.setdefault(row.id, number)
-            if first != number:
-                row, problem = None, f"the id {row.id!r} stands in line {first} already"
+        if row is not None and seen.setdefault(row.id, number) != number:
+            yield None, f"line {number}: the id {row.id!r} stands in line {seen[row.id]} already"
+            continue
         yield row, None if problem is None else f"line {number}: {problem}"
 
 

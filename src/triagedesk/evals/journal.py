@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,27 +21,23 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = path.with_suffix(".lock")
 
     def __enter__(self) -> Self:
+        self._stream = self.path.open("ab")
         self._claim()
         _cut_torn_line(self.path)
-        self._stream = self.path.open("ab")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, wrong: BaseException | None, at: TracebackType | None) -> None:
         self._stream.close()
-        self._held.close()
-        self._lock.unlink(missing_ok=True)
 
     def _claim(self) -> None:
         import fcntl  # not on Windows; nothing else of the package needs it
 
-        self._held = self._lock.open("w")
         try:
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._held.close()
+            self._stream.close()
             raise ConfigError(f"{self.path.parent}: another process writes this run; wait for it") from None
 
     def append(self, line: dict[str, Any]) -> None:
@@ -74,20 +70,27 @@ def _cut_torn_line(path: Path) -> None:
 
 
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a run, a torn last one left out."""
+    """Yield the lines of a run, a torn last one left out. Raises ConfigError at a damaged line."""
     if not path.exists():
         return
     with path.open("rb") as stream:
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             if line.endswith(b"\n"):
-                yield json.loads(line)
+                try:
+                    yield json.loads(line)
+                except ValueError:
+                    raise ConfigError(f"{path}: line {number} is damaged; delete it, and it is asked again") from None
 
 
 def asked_before(path: Path) -> dict[Asked, Prediction]:
-    """Return what a journal holds by ticket and repeat, the last attempt of each."""
+    """Return what a journal holds by ticket and repeat, the last attempt of each. Raises ConfigError."""
+    return last_attempts(map(prediction_of, lines_of(path)))
+
+
+def last_attempts(answers: Iterable[Prediction]) -> dict[Asked, Prediction]:
+    """Return answers by ticket and repeat, the last attempt of each."""
     found: dict[Asked, Prediction] = {}
-    for line in lines_of(path):
-        one = prediction_of(line)
+    for one in answers:
         before = found.get((one.id, one.k))
         if before is None or one.attempt >= before.attempt:
             found[one.id, one.k] = one

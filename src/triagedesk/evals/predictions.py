@@ -85,7 +85,7 @@ def prediction_of(value: Any) -> Prediction:
     _take_provenance(prediction, said)
     if run_line:
         prediction.k, prediction.attempt = int(value.get("k", 0)), int(value.get("attempt", 1))
-        prediction.latency_ms = value.get("latency_ms")
+        prediction.latency_ms = None if prediction.source == "cache" else value.get("latency_ms")
         prediction.strength = value.get("strength") or {}
         prediction.rules = value.get("rules") or {}
         prediction.opinion = value.get("opinion")

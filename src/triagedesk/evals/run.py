@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 
 from triagedesk.desk import Desk
+from triagedesk.errors import ConfigError
 from triagedesk.evals.gold import Gold
-from triagedesk.evals.journal import Asked, Journal, asked_before
+from triagedesk.evals.journal import Asked, Journal, last_attempts, lines_of
 from triagedesk.evals.metrics.draws import DRAWS
 from triagedesk.evals.predictions import Prediction, prediction_of
 from triagedesk.evals.scores import Scores, score
@@ -83,11 +84,16 @@ async def ask_all(
     system: System, tasks: Iterable[Task], *, concurrency: int, keep: Callable[[dict[str, Any]], Prediction],
     progress: Progress, watch: Watch | None = None, max_cost_usd: float | None = None,
 ) -> None:  # fmt: skip
-    """Ask every task, `concurrency` at once, repeat after repeat; stop before the money is spent."""
+    """Ask every task, `concurrency` at once, repeat after repeat.
+
+    Nothing is asked once `max_cost_usd` is spent; the answers under way then (`concurrency` at most) still come in.
+    """
     by_repeat: dict[int, list[Task]] = {}
     for task in tasks:
         by_repeat.setdefault(task.k, []).append(task)
     for k, todo in sorted(by_repeat.items()):
+        if progress.stopped:
+            return
         async with system.open(k) as answer:
             await _ask_repeat(answer, todo, concurrency, keep, progress, watch, max_cost_usd)
 
@@ -151,24 +157,24 @@ async def evaluate(
     """Ask a system about every gold ticket, `k` times, and return the run.
 
     With `journal`, answers are appended to that file one by one, and what stands there is not asked again. Raises
-    ConfigError when another process writes it. A row that fails stays in: it counts as wrong.
+    ConfigError when another process writes it, or nothing was asked at all. A row that fails stays in: it counts as
+    wrong. Money spent on earlier attempts counts towards `max_cost_usd` too.
     """
-    known: dict[Asked, Prediction] = {} if journal is None else asked_before(journal)
+    if not data:
+        raise ConfigError("no labelled ticket to ask about: nothing is measured")
     wanted = {row.id for row in data}
-    todo = list(tasks_of(data, k, known, retry_errors=retry_errors))
-    progress = Progress(total=len(data) * k, before=sum(key[0] in wanted and key[1] < k for key in known))
-    progress.cost_usd = sum(one.cost_usd or 0.0 for one in known.values())
-    opened = as_system(system)
-    if journal is None:
-        await ask_all(opened, todo, concurrency=concurrency, keep=_keeper(known, None), progress=progress, watch=watch,
-                      max_cost_usd=max_cost_usd)  # fmt: skip
-    else:
-        with Journal(journal) as book:
-            await ask_all(opened, todo, concurrency=concurrency, keep=_keeper(known, book), progress=progress,
-                          watch=watch, max_cost_usd=max_cost_usd)  # fmt: skip
-    book_of = playbook or load_playbook(None)
+    with nullcontext() if journal is None else Journal(journal) as book:
+        before = [] if journal is None else [prediction_of(line) for line in lines_of(journal)]
+        known = last_attempts(before)
+        progress = Progress(total=len(data) * k, before=sum(key[0] in wanted and key[1] < k for key in known),
+                            cost_usd=sum(one.cost_usd or 0.0 for one in before))  # fmt: skip
+        todo = tasks_of(data, k, dict(known), retry_errors=retry_errors)
+        await ask_all(as_system(system), todo, concurrency=concurrency, keep=_keeper(known, book), progress=progress,
+                      watch=watch, max_cost_usd=max_cost_usd)  # fmt: skip
     answers = [one for (identity, repeat), one in known.items() if identity in wanted and repeat < k]
-    sheet = make_sheet(data, answers, book_of, voice=voice)
+    if not answers:
+        raise ConfigError(f"stopped by {progress.stopped} before the first answer: nothing is measured")
+    sheet = make_sheet(data, answers, playbook or load_playbook(None), voice=voice)
     return Run(sheet, draws, seed, journal.parent if journal else None, progress.stopped)
 
 

@@ -87,17 +87,32 @@ class Sheet:
         }
 
     def rule_breaks(self) -> Counter[str]:
-        """Count what no playbook allows: unknown labels, forbidden combinations, labels without a reason."""
+        """Count what no playbook allows: labels it has not, combinations that it forbids, labels without reason."""
         broken: Counter[str] = Counter()
         for one in self.predictions:
-            labels = self.labels(one)
-            broken["unknown_label"] += any(
+            for kind, breaks in self._breaks(one).items():
+                broken[kind] += breaks
+        return broken
+
+    def broken_rows(self) -> dict[str, tuple[str, ...]]:
+        """Return the ids of tickets that break a rule, by rule."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for row, one in zip(self.gold, self.predictions, strict=True):
+            for kind, breaks in self._breaks(one).items():
+                if breaks:
+                    found[kind].append(row.id)
+        return {kind: tuple(ids) for kind, ids in found.items()}
+
+    def _breaks(self, one: Prediction) -> dict[str, bool]:
+        labels = self.labels(one)
+        return {
+            "unknown_label": any(
                 name in self.playbook.dimensions and label not in self.playbook.dimensions[name].names
                 for name, label in labels.items()
-            )
-            broken["forbidden_combination"] += self._forbidden(labels)
-            broken["missing_reason"] += one.reasoned and one.unreasoned > 0
-        return broken
+            ),
+            "forbidden_combination": self._forbidden(labels),
+            "missing_reason": one.reasoned and one.unreasoned > 0,
+        }
 
     def _forbidden(self, labels: Mapping[str, str]) -> bool:
         facts = Facts(labels=labels)

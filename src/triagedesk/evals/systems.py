@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from triagedesk.desk import Considered, Desk, open_desk
 from triagedesk.errors import TriageError
+from triagedesk.evals.predictions import prediction_of
 from triagedesk.models import Classification, Source, Suggestion, Ticket
 from triagedesk.settings import Settings
 
@@ -62,10 +63,19 @@ def desk_line(considered: Considered) -> Line:
         "suggestion": suggestion.model_dump(mode="json"),
         "rules": _labels(considered.rules),
         "opinion": None if model is None else {**_labels(considered.rules), **_labels(model)},
-        "strength": {name: round(choice.strength, 4) for name, choice in suggestion.labels.items()
-                     if choice.strength is not None},
+        "strength": _strengths(considered),
         "latency_ms": None if source is Source.CACHE else suggestion.provenance.elapsed_ms,
     }  # fmt: skip
+
+
+def _strengths(considered: Considered) -> dict[str, float]:
+    """Return the raw scores of the labels that policy left as they were."""
+    found = {**considered.rules.labels, **(considered.model.labels if considered.model else {})}
+    return {
+        name: round(found[name].strength or 0.0, 4)
+        for name, choice in considered.suggestion.labels.items()
+        if name in found and found[name].label == choice.label and found[name].strength is not None
+    }
 
 
 def _labels(classification: Classification) -> dict[str, str]:
@@ -89,11 +99,17 @@ class FunctionSystem:
             said = self._labeller(ticket)
             if inspect.isawaitable(said):
                 said = await said
+            line: Line = {"latency_ms": _since(start), **_said(said)}
+            prediction_of({"id": ticket.id, "k": 0, **line})
         except Exception as wrong:  # noqa: BLE001 - whatever a stranger's system raises is this row's error, and counts
             return {"error": type(wrong).__name__, "latency_ms": _since(start)}
-        if isinstance(said, Suggestion):
-            return {"suggestion": said.model_dump(mode="json"), "latency_ms": _since(start)}
-        return {"labels": dict(said), "latency_ms": _since(start)}
+        return line
+
+
+def _said(said: Suggestion | Mapping[str, str]) -> Line:
+    if isinstance(said, Suggestion):
+        return {"suggestion": said.model_dump(mode="json")}
+    return {"labels": dict(said)}
 
 
 def _since(start: float) -> float:

@@ -277,6 +277,40 @@ class Review(Frozen):
     rules: tuple[ReviewRule, ...] = ()
 
 
+Enough = Annotated[float, Field(ge=0, le=1)] | Literal["never"]
+
+
+class Automation(Frozen):
+    """From which measured confidence a dimension's label is applied without a person, or suggested; below one is asked.
+
+    `triagedesk eval threshold --write` writes it. `never`: no confidence is enough. The rest says what the levels were
+    chosen for: the share of wrong labels borne, the share of tickets that `apply` covers, split and hash of these.
+    """
+
+    apply: Enough
+    suggest: Enough
+    max_risk: float | None = Field(default=None, ge=0, le=1)
+    suggest_risk: float | None = Field(default=None, ge=0, le=1)
+    coverage: float | None = Field(default=None, ge=0, le=1)
+    measured_on: str = ""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.suggest_from > self.apply_from:
+            raise ValueError("suggest lies above apply")
+        return self
+
+    @property
+    def apply_from(self) -> float:
+        """The least confidence that is applied; infinite for never."""
+        return float("inf") if self.apply == "never" else float(self.apply)
+
+    @property
+    def suggest_from(self) -> float:
+        """The least confidence that is suggested; infinite for never."""
+        return float("inf") if self.suggest == "never" else float(self.suggest)
+
+
 class IndicatorConditions(Frozen):
     """When each sign of an escalation is set: any of the conditions."""
 
@@ -286,11 +320,15 @@ class IndicatorConditions(Frozen):
 
 
 class Negation(Frozen):
-    """Words that undo a match right before or right after them, and text that talks about labels, by language."""
+    """Words that undo a match right before or right after them, and text that talks about labels, by language.
+
+    A lead-in ("just in case it matters,") ends an exception that begins in it: what follows it is a report.
+    """
 
     before: PatternsByLanguage = Field(default_factory=dict)
     after: PatternsByLanguage = Field(default_factory=dict)
     asides: PatternsByLanguage = Field(default_factory=dict)
+    lead_ins: PatternsByLanguage = Field(default_factory=dict)
 
 
 class Document(Frozen):
@@ -314,6 +352,7 @@ class Document(Frozen):
     overrides: tuple[Override, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     review: Review = Review()
+    automation: dict[str, Automation] = Field(default_factory=dict)
     indicators: IndicatorConditions = IndicatorConditions()
     triage_cost: dict[str, dict[str, float]] = Field(default_factory=dict)
     customer_notes: dict[str, dict[str, str]] = Field(default_factory=dict)

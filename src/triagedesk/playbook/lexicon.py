@@ -29,12 +29,13 @@ class Entry(Frozen):
 
 
 class Page(Frozen):
-    """One language: its signals, and the words that negate or merely talk about labels."""
+    """One language: its signals, and the words that negate, merely talk about labels, or lead a report in."""
 
     language: str
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     asides: tuple[str, ...] = ()
+    lead_ins: tuple[str, ...] = ()
     signals: dict[str, Entry] = Field(default_factory=dict)
 
 
@@ -74,6 +75,7 @@ def written_out(document: Document) -> Document:
         before=_joined(negation.before, {page.language: page.before for page in pages}),
         after=_joined(negation.after, {page.language: page.after for page in pages}),
         asides=_joined(negation.asides, {page.language: page.asides for page in pages}),
+        lead_ins=_joined(negation.lead_ins, {page.language: page.lead_ins for page in pages}),
     )
     return document.model_copy(update={"signals": signals, "negation": negation})
 

@@ -39,6 +39,20 @@ class Playbook:
         self.hash = hashlib.sha256(source + (digest() if document.lexicon else b"")).hexdigest()
         self.identity = f"{document.playbook}@{self.hash[:12]}"
 
+    @cached_property
+    def reading_hash(self) -> str:
+        """The hash of all that decides labels and confidences: the document without `automation`, and its lexicon.
+
+        Comments and layout do not count, so that writing automation levels into a file leaves it as it is.
+        """
+        text = self.document.model_dump_json(exclude={"automation"}, exclude_defaults=True)
+        return hashlib.sha256(text.encode() + (digest() if self.document.lexicon else b"")).hexdigest()
+
+    @property
+    def calibration_file(self) -> Path:
+        """Where this playbook's measured confidences stand unless a setting says otherwise: NAME.calibration.json."""
+        return Path(self.where).with_suffix(".calibration.json")
+
     @property
     def dimensions(self) -> dict[str, Dimension]:
         """The dimensions by name."""

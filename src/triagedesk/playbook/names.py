@@ -28,6 +28,9 @@ def unknown_names(document: Document) -> Iterator[Problem]:
     for signal in document.injection_signals:
         if signal not in document.signals:
             yield ("injection_signals",), f"unknown signal {signal!r}"
+    for name in document.automation:
+        if name not in document.dimensions:
+            yield ("automation", name), f"unknown dimension {name!r}; there are {_listed(document.dimensions)}"
     for name, scores in document.scores.items():
         unknown = (key for key in scores.signals() if key not in document.signals)
         yield from ((("scores", name), f"unknown signal {key!r}") for key in unknown)

@@ -1,42 +1,18 @@
-"""Which patterns a text can hold, by how its words begin: a first ticket need not wait until thousands are compiled.
+"""How the matches of a pattern begin, read from the pattern without compiling it.
 
 A pattern that starts at a word boundary can match only where a word of the text starts as the pattern does. What
-cannot be told of a pattern is never guessed: it is a candidate for every text.
+cannot be told of a pattern is never guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from triagedesk.playbook.folding import MAX_BEGINNING
 
-MAX_CHARS = 10
-"""As much of a beginning is looked up."""
+PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789"
+"""Characters that stand for themselves in a folded pattern, and for nothing else in a folded text."""
 
-_PLAIN = "abcdefghijklmnopqrstuvwxyz0123456789"
 _UNREADABLE = ("\\(", "\\)", "\\|", "\\Q")
 """Where one of these stands, counting parentheses does not tell how a pattern is built."""
-
-
-class Openings:
-    """An index of folded patterns by the letters with which their matches must begin."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        self._by_opening: dict[str, list[int]] = {}
-        self._any_text: list[int] = []
-        for index, pattern in enumerate(patterns):
-            found = openings(pattern)
-            if found is None:
-                self._any_text.append(index)
-            for opening in found or ():
-                self._by_opening.setdefault(opening, []).append(index)
-
-    def candidates(self, words: Iterable[str]) -> list[int]:
-        """Return the patterns, in order, that a text of these words can hold."""
-        found = set(self._any_text)
-        index = self._by_opening
-        for word in words:
-            for size in range(1, min(len(word), MAX_CHARS) + 1):
-                found.update(index.get(word[:size], ()))
-        return sorted(found)
 
 
 def openings(pattern: str) -> set[str] | None:
@@ -48,6 +24,14 @@ def openings(pattern: str) -> set[str] | None:
     if body.startswith("(?:") and body.endswith(")\\b") and "(" not in body[3:]:
         body = body[3:-3]  # a plain group around all of it is how signals come
     return None if body == pattern or _unreadable(body) else _of_alternatives(body)
+
+
+def unwrapped(pattern: str) -> tuple[str, bool]:
+    """Return a pattern without the boundary and the plain group around all of it, and whether it must end a word."""
+    body = pattern.removeprefix("\\b")
+    if body.startswith("(?:") and body.endswith(")\\b") and closing(body) == len(body) - 3:
+        return body[3:-3], True
+    return body, False
 
 
 def _unreadable(body: str) -> bool:
@@ -64,7 +48,7 @@ def _odd_class(text: str) -> bool:
 
 def _of_alternatives(body: str) -> set[str] | None:
     found: set[str] = set()
-    for alternative in _split(body):
+    for alternative in split(body):
         here = _of_sequence(alternative)
         if here is None:
             return None
@@ -72,7 +56,7 @@ def _of_alternatives(body: str) -> set[str] | None:
     return found
 
 
-def _split(body: str) -> list[str]:
+def split(body: str) -> list[str]:
     """Split at the bars that stand in no group."""
     if "(" not in body:
         return body.split("|")
@@ -80,7 +64,7 @@ def _split(body: str) -> list[str]:
     bar = body.find("|")
     while bar >= 0:
         if 0 <= group < bar:
-            end = _closing(body, group)
+            end = closing(body, group)
             group, bar = body.find("(", end), body.find("|", end)
         else:
             parts.append(body[start:bar])
@@ -92,14 +76,16 @@ def _split(body: str) -> list[str]:
 def _of_sequence(body: str) -> set[str] | None:
     if body.startswith("("):
         return _of_group(body)
-    size = len(body) - len(body.lstrip(_PLAIN))
+    if body.startswith("\\d") and body[2:3] not in ("?", "*", "{"):
+        return set("0123456789")
+    size = len(body) - len(body.lstrip(PLAIN))
     if body[size : size + 1] in ("?", "*", "{"):  # the last character may be absent
         size -= 1
-    return {body[: min(size, MAX_CHARS)]} if size > 0 else None
+    return {body[: min(size, MAX_BEGINNING)]} if size > 0 else None
 
 
 def _of_group(body: str) -> set[str] | None:
-    end = _closing(body)
+    end = closing(body)
     found = _of_alternatives(body[1:end].removeprefix("?:"))
     rest = body[end + 1 :]
     if found is None or rest[:1] not in ("?", "*", "{"):
@@ -108,7 +94,7 @@ def _of_group(body: str) -> set[str] | None:
     return None if after is None else found | after
 
 
-def _closing(body: str, start: int = 0) -> int:
+def closing(body: str, start: int = 0) -> int:
     """Return where the group that opens at `start` closes."""
     depth, at = 1, start
     while depth:

@@ -1,28 +1,27 @@
 """Many RE2 patterns over one text, with offsets: linear time, whatever users write and whoever sends the text.
 
-RE2's Filter finds the few patterns that can hit, RE2 confirms each with its offsets. Text and patterns are folded
-to lower-case letters without accents, one character for one, so offsets stay those of the text. Word boundaries are
-checked here because RE2's `\\b` knows ASCII only.
+Each pattern's leads say where in the text it can match, and RE2 tries it there; RE2's Filter does this for patterns
+without leads. Text and patterns are folded. Word boundaries are checked here because RE2's `\\b` knows ASCII only.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
-from threading import Lock
 
 import re2
 
-from triagedesk.playbook.openings import Openings
+from triagedesk.playbook.folding import FoldedText, fold, wordy
+from triagedesk.playbook.leads import Leads
 
 MAX_PATTERN_CHARS = 6_000
 """A longer pattern is refused: nested groups of this size cost RE2 tens of milliseconds and megabytes."""
 
+FEW_PATTERNS = 1000
+"""A smaller set that is not lazy has no leads: RE2's filter alone is faster."""
 
-FREE_TEXTS, PATTERNS_A_TEXT = 3, 40
-"""A lazy set adds so many patterns to its filter with each text after the first ones: about 2 ms."""
+MAX_PLACES = 12
+"""Where a pattern may match at more places, the whole text is searched at once: that is linear in the text."""
 
 _Expression = tuple["re2._Regexp", bool, bool]
 """A compiled pattern, and whether its left and right edges must be word boundaries."""
@@ -50,47 +49,6 @@ class PatternRefused(ValueError):
     def __init__(self, index: int, pattern: str, why: str) -> None:
         self.index, self.pattern, self.why = index, pattern, why
         super().__init__(f"pattern {pattern[:80]!r}: {why}")
-
-
-_PLAIN = {
-    "ł": "l", "ø": "o", "đ": "d", "ı": "i", "’": "'", "‘": "'", "`": "'", "´": "'", "“": '"', "”": '"', "„": '"',
-    "ſ": "s", "–": "-", "—": "-", "\u00a0": " ", "\u202f": " ", "\t": " ", "\r": " ",
-}  # fmt: skip
-"""Characters that Unicode does not decompose, and typography, each with its plain form."""
-
-
-class _FoldTable(dict[int, int]):
-    """Maps a character to one plain lower-case character, filled as characters turn up."""
-
-    def __missing__(self, point: int) -> int:
-        char = chr(point)
-        lower = char.lower()
-        base = unicodedata.normalize("NFD", lower)[0] if lower else char
-        folded = _PLAIN.get(char) or _PLAIN.get(lower) or _PLAIN.get(base) or base
-        self[point] = ord(folded) if len(folded) == 1 else point
-        return self[point]
-
-
-class _WordTable(dict[int, str]):
-    """Maps what stands in no word to a blank, filled as characters turn up."""
-
-    def __missing__(self, point: int) -> str:
-        char = self[point] = chr(point) if _wordy(chr(point)) else " "
-        return char
-
-
-_FOLD = _FoldTable()
-_WORDS_ONLY = _WordTable()
-
-
-def words_of(folded: str) -> frozenset[str]:
-    """Return a folded text's words: what stands between characters that are neither letter, digit nor underscore."""
-    return frozenset(folded.translate(_WORDS_ONLY).split())
-
-
-def fold(text: str) -> str:
-    """Fold to lower case without accents and with plain quotes; the result has the same length."""
-    return text.translate(_FOLD)
 
 
 def _options() -> re2.Options:
@@ -138,17 +96,13 @@ class PatternSet:
     """A set of patterns, searched together.
 
     A pattern that starts (ends) with `\\b` must start (end) at a word boundary of any alphabet. Raises PatternRefused,
-    at once or, when `lazy`, only where a text needs the pattern: then the first texts are searched through `Openings`
-    while each adds some patterns to the filter, so that none of them waits until all are compiled.
+    at once or, when `lazy`, only where a text needs the pattern.
     """
 
     def __init__(self, patterns: Sequence[str], *, lazy: bool = False) -> None:
         self.patterns = tuple(patterns)
         self._options = _options()
-        self._filter = re2.Filter()
-        self._added, self._texts = 0, 0
-        self._ready = False
-        self._adding = Lock()
+        self._indexed = lazy or len(patterns) > FEW_PATTERNS
         self._expressions: dict[int, _Expression] = {}
         self._ended: dict[int, re2._Regexp] = {}
         if not lazy:
@@ -156,22 +110,35 @@ class PatternSet:
 
     def compile(self) -> None:
         """Compile every pattern now. Raises PatternRefused."""
-        with self._adding:
-            self._add(len(self.patterns))
+        if self._filter is not None:
+            for number, index in enumerate(self._filtered):
+                _, left, right = self._source(index)
+                self._expressions.setdefault(index, (self._filter.re(number), left, right))
+        for index in range(len(self.patterns)):
+            self._expression(index)
 
-    def _add(self, count: int) -> None:
-        """Add so many more patterns to the filter, and make it ready when all are in."""
-        for index in range(self._added, min(self._added + count, len(self.patterns))):
+    @cached_property
+    def _leads(self) -> Leads | None:
+        return Leads([_fold_pattern(pattern) for pattern in self.patterns]) if self._indexed else None
+
+    @cached_property
+    def _filtered(self) -> Sequence[int]:
+        """The patterns that RE2's filter looks for."""
+        return range(len(self.patterns)) if self._leads is None else self._leads.untold
+
+    @cached_property
+    def _filter(self) -> re2.Filter | None:
+        made = re2.Filter()
+        for index in self._filtered:
             source, _, _ = self._source(index)
             try:
-                self._filter.Add(source, self._options)
+                made.Add(source, self._options)
             except re2.error:
                 raise self._refused(index, source) from None
-            self._added = index + 1
-        if not self._ready and self._added == len(self.patterns):
-            if self.patterns:
-                self._filter.Compile()
-            self._ready = True
+        if not self._filtered:
+            return None
+        made.Compile()
+        return made
 
     def _source(self, index: int) -> tuple[str, bool, bool]:
         """Return a pattern in RE2's words, and whether its edges must be word boundaries."""
@@ -195,49 +162,55 @@ class PatternSet:
             why = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
         return PatternRefused(index, self.patterns[index], f"RE2 refuses it ({why})")
 
-    @cached_property
-    def _openings(self) -> Openings:
-        return Openings([fold(pattern) for pattern in self.patterns])
-
     def find(self, text: str) -> Iterator[tuple[int, int, int]]:
         """Yield (pattern index, start, end) of every non-overlapping match, pattern by pattern."""
         return self.find_folded(FoldedText(text))
 
-    def find_folded(self, text: FoldedText) -> Iterator[tuple[int, int, int]]:
-        """Like `find`, for a text folded once and searched by several sets."""
+    def find_folded(self, text: FoldedText, among: Container[int] | None = None) -> Iterator[tuple[int, int, int]]:
+        """Like `find`, for a text folded once and searched by several sets; only some patterns if `among` is given."""
         if not self.patterns or not text.data:
             return
-        for index in self._candidates(text):
-            yield from self._confirm(index, text)
-
-    def _candidates(self, text: FoldedText) -> list[int]:
-        if not self._ready:
-            self._grow()
-        if self._ready:
-            return sorted(self._filter.Match(text.data) or ())
-        return self._openings.candidates(text.words)
-
-    def _grow(self) -> None:
-        """Let a text pay for a part of the filter, but for the first ones: they may be the only ones."""
-        self._texts += 1
-        if self._texts > FREE_TEXTS and self._adding.acquire(blocking=False):
-            try:
-                self._add(PATTERNS_A_TEXT)
-            finally:
-                self._adding.release()
+        places = self._leads.places(text, among) if self._leads else {}
+        held = self._filter.Match(text.data) or () if self._filter else ()
+        by_filter = (self._filtered[number] for number in held)
+        for index in sorted([*places, *(index for index in by_filter if among is None or index in among)]):
+            starts = places.get(index)
+            if starts is None or len(starts) > MAX_PLACES:
+                yield from self._search(index, text)
+            else:
+                yield from self._search_at(index, text, sorted(starts))
 
     def _expression(self, index: int) -> _Expression:
         found = self._expressions.get(index)
         if found is None:
             source, left, right = self._source(index)
             try:
-                regexp = self._filter.re(index) if self._ready else re2.compile(source, self._options)
+                regexp = re2.compile(source, self._options)
             except re2.error:
                 raise self._refused(index, source) from None
             found = self._expressions[index] = (regexp, left, right)
         return found
 
-    def _confirm(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:
+    def _search_at(self, index: int, text: FoldedText, starts: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+        """Yield the matches that begin at some of these byte offsets, which are where words begin.
+
+        Cheaper than to search: RE2 gives up after a few characters, and builds fewer states for each new text.
+        """
+        regexp, left, right = self._expression(index)
+        position = 0
+        for first in starts:
+            match = regexp.match(text.data, first) if first >= position else None
+            if match is None:
+                continue
+            last = match.end()
+            if right and not text.ends_word(last):
+                last = self._at_word_end(index, text, first)
+            start, end = text.char_at(first), text.char_at(last)
+            if last > first and text.bounded(start, end, left, right):
+                yield index, start, end
+                position = last
+
+    def _search(self, index: int, text: FoldedText) -> Iterator[tuple[int, int, int]]:
         regexp, left, right = self._expression(index)
         position, size = 0, len(text.data)
         while 0 <= position <= size:
@@ -267,7 +240,7 @@ class PatternSet:
         if match is None:
             return first
         last: int = match.end()
-        return last if last == len(text.data) and text.ends_word(last) and _wordy(text.folded[-1]) else last - 1
+        return last if last == len(text.data) and text.ends_word(last) and wordy(text.folded[-1]) else last - 1
 
 
 def _fold_pattern(pattern: str) -> str:
@@ -283,50 +256,3 @@ def _fold_pattern(pattern: str) -> str:
             continue  # the class name after \p keeps its case as well
         escaped = char == "\\" and not escaped
     return "".join(out)
-
-
-class FoldedText:
-    """A text folded and encoded once; maps byte offsets back to characters."""
-
-    def __init__(self, text: str) -> None:
-        self.folded = fold(text)
-        self.data = self.folded.encode("utf-8", "replace")
-        self._ascii = len(self.data) == len(self.folded)
-
-    @cached_property
-    def _chars(self) -> list[int]:
-        """Character index for each byte offset (and for the end)."""
-        counts = accumulate((byte & 0xC0) != 0x80 for byte in self.data)
-        return [count - 1 for count in counts] + [len(self.folded)]
-
-    @cached_property
-    def words(self) -> frozenset[str]:
-        """The text's words: what stands between characters that are neither letter nor digit nor underscore."""
-        return words_of(self.folded)
-
-    def char_at(self, byte: int) -> int:
-        """Return the index of the character at a byte offset."""
-        return byte if self._ascii else self._chars[byte]
-
-    def next_byte(self, byte: int) -> int:
-        """Return the offset of the next character's first byte."""
-        byte += 1
-        while byte < len(self.data) and (self.data[byte] & 0xC0) == 0x80:
-            byte += 1
-        return byte
-
-    def ends_word(self, byte: int) -> bool:
-        """Say whether no word goes on at a byte offset."""
-        at = self.char_at(byte)
-        return at >= len(self.folded) or at == 0 or not (_wordy(self.folded[at]) and _wordy(self.folded[at - 1]))
-
-    def bounded(self, start: int, end: int, left: bool, right: bool) -> bool:
-        """Say whether the wanted edges of a match are word boundaries."""
-        text = self.folded
-        if left and start > 0 and _wordy(text[start - 1]) and _wordy(text[start]):
-            return False
-        return not (right and end < len(text) and _wordy(text[end]) and _wordy(text[end - 1]))
-
-
-def _wordy(char: str) -> bool:
-    return char.isalnum() or char == "_"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
 from triagedesk.playbook.document import Document, PatternsByLanguage
+from triagedesk.playbook.folding import FoldedText
 from triagedesk.playbook.lexicon import Page, languages, page
-from triagedesk.playbook.patterns import FoldedText, PatternRefused, PatternSet
+from triagedesk.playbook.patterns import PatternRefused, PatternSet
 from triagedesk.playbook.tongues import languages_in
 
-_MATCH, _UNLESS, _BEFORE, _AFTER, _ASIDE = "match", "unless", "before", "after", "aside"
+_MATCH, _UNLESS, _BEFORE, _AFTER, _ASIDE, _LEAD = "match", "unless", "before", "after", "aside", "lead_in"
+
+_AFTER_WORDS = " \n,.;:!?\"'()*_-"
 
 
 def inline_signal(rule_id: str) -> str:
@@ -39,6 +44,7 @@ class _Tongue:
         self.page: str | None = None
         """The language whose page of the lexicon belongs here too, until it is read."""
         self.known: frozenset[str] = frozenset()
+        self._about: dict[frozenset[str], frozenset[int]] = {}
 
     def take(self, role: str, signal: str, patterns: tuple[str, ...]) -> None:
         self.owners += [(role, signal)] * len(patterns)
@@ -53,6 +59,14 @@ class _Tongue:
 
     def _set(self) -> PatternSet:
         return _pattern_set(tuple(self.patterns))
+
+    def about(self, signals: frozenset[str]) -> frozenset[int]:
+        """Return the patterns of some signals, once all are read."""
+        found = self._about.get(signals)
+        if found is None:
+            owned = enumerate(self.owners)
+            found = self._about[signals] = frozenset(index for index, (_, signal) in owned if signal in signals)
+        return found
 
     def compile(self) -> None:
         """Compile the playbook's own patterns; those that ship are tested. Raises PlaybookError (`where`: which)."""
@@ -73,6 +87,7 @@ class _Tongue:
         self.take(_BEFORE, "", shipped.before)
         self.take(_AFTER, "", shipped.after)
         self.take(_ASIDE, "", shipped.asides)
+        self.take(_LEAD, "", shipped.lead_ins)
 
 
 class SignalFinder:
@@ -82,7 +97,7 @@ class SignalFinder:
         self._tongues: dict[str, _Tongue] = {}
         self._negatable: set[str] = set()
         self._steering = frozenset(document.injection_signals)  # what an aside undoes, these are about
-        self._vital = {name for floor in document.floors for name in floor.when.signals}
+        self._vital = frozenset(name for floor in document.floors for name in floor.when.signals)
         for name, signal in document.signals.items():
             self._add(name, signal.patterns, signal.unless, negatable=signal.negatable)
         for rule in document.rules:
@@ -91,6 +106,7 @@ class SignalFinder:
         self._take(_BEFORE, "", document.negation.before)
         self._take(_AFTER, "", document.negation.after)
         self._take(_ASIDE, "", document.negation.asides)
+        self._take(_LEAD, "", document.negation.lead_ins)
         for language in languages() if document.lexicon else ():
             tongue = self._tongues.setdefault(language, _Tongue())
             tongue.page, tongue.known = language, frozenset(document.signals)
@@ -123,8 +139,9 @@ class SignalFinder:
 
     def pattern_hits(self, text: str) -> Iterator[tuple[str, str, str, Hit]]:
         """Yield (role, signal, pattern, hit) for every match, before guards; for `playbook check` and debugging."""
+        folded = FoldedText(text)
         for tongue in self._tongues.values():
-            for index, start, end in tongue.compiled.find(text):
+            for index, start, end in tongue.compiled.find_folded(folded):
                 role, signal = tongue.owners[index]
                 yield role, signal, tongue.patterns[index], (start, end)
 
@@ -139,25 +156,26 @@ class SignalFinder:
         shown, doubtful = languages_in(folded.folded, self._tongues, detected)
         for language in self._tongues if doubtful else sorted(shown):
             tongue = self._tongues[language]
-            for index, start, end in tongue.compiled.find_folded(folded):
-                role, signal = tongue.owners[index]
-                if language in shown or signal in self._vital:
-                    found.setdefault((role, signal), []).append((start, end))
+            patterns = tongue.compiled
+            among = None if language in shown else tongue.about(self._vital)
+            for index, start, end in patterns.find_folded(folded, among):
+                found.setdefault(tongue.owners[index], []).append((start, end))
         return self._kept(found, folded.folded)
 
     def _kept(self, found: Mapping[Owner, list[Hit]], folded: str) -> dict[str, tuple[Hit, ...]]:
         """Drop what an exception, an aside or a negation undoes."""
-        asides = found.get((_ASIDE, ""), [])
+        asides = _Spans(found.get((_ASIDE, ""), ()))
+        leads = sorted(found.get((_LEAD, ""), ()), key=lambda lead: lead[1])
         before = {end for _, end in found.get((_BEFORE, ""), [])}
         after = {start for start, _ in found.get((_AFTER, ""), [])}
         kept = {}
         for (role, signal), hits in found.items():
             if role != _MATCH:
                 continue
-            undone = found.get((_UNLESS, signal), [])
-            left = [hit for hit in hits if not any(_overlap(hit, other) for other in undone)]
+            undone = _Spans(_short_of(leads, other) for other in found.get((_UNLESS, signal), ()))
+            left = [hit for hit in hits if not undone.touch(hit)]
             if signal not in self._steering:
-                left = [hit for hit in left if not any(_within(hit, aside) for aside in asides)]
+                left = [hit for hit in left if not asides.hold(_bare(hit, folded))]
             if signal in self._negatable and (before or after):
                 left = [hit for hit in left if not _negated(hit, folded, before, after)]
             if left:
@@ -165,13 +183,40 @@ class SignalFinder:
         return kept
 
 
-def _within(hit: Hit, aside: Hit) -> bool:
-    """Say whether a match lies in text that merely talks about labels; one that reaches out of it counts."""
-    return aside[0] <= hit[0] and hit[1] <= aside[1]
+class _Spans:
+    """Places in a text, made to be asked often: the time for a question grows with their count's logarithm."""
+
+    def __init__(self, places: Iterable[Hit]) -> None:
+        ordered = sorted(places)
+        self._starts = [start for start, _ in ordered]
+        self._ends = list(accumulate((end for _, end in ordered), max))
+
+    def touch(self, hit: Hit) -> bool:
+        """Say whether a match shares a character with one of the places."""
+        index = bisect_left(self._starts, hit[1])
+        return index > 0 and self._ends[index - 1] > hit[0]
+
+    def hold(self, hit: Hit) -> bool:
+        """Say whether a match lies in one of the places; one that reaches out of it by a word does not."""
+        index = bisect_right(self._starts, hit[0])
+        return index > 0 and self._ends[index - 1] >= hit[1]
 
 
-def _overlap(one: Hit, other: Hit) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
+def _bare(hit: Hit, text: str) -> Hit:
+    """Leave out what follows a match's last word: some patterns take blanks and a full stop with them."""
+    start, end = hit
+    while end > start and text[end - 1] in _AFTER_WORDS:
+        end -= 1
+    return start, end
+
+
+def _short_of(leads: Sequence[Hit], exception: Hit) -> Hit:
+    """Let an exception end where a lead-in ends that it begins with: "in case you wonder: it caught fire" reports."""
+    start, end = exception
+    index = bisect_right(leads, start, key=lambda lead: lead[1])
+    if index < len(leads) and leads[index][0] < end and leads[index][1] < end:
+        return start, leads[index][1]
+    return exception
 
 
 def _negated(hit: Hit, text: str, before: set[int], after: set[int]) -> bool:

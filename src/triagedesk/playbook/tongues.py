@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from triagedesk.playbook.patterns import words_of
+from triagedesk.playbook.folding import words_of
 
 ANY = "*"
 """The language of patterns that are searched in every text."""

@@ -6,7 +6,7 @@ times and confidences are then filled in for the ticket at hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -15,6 +15,7 @@ from typing import Any
 from triagedesk.models import Choice, Classification, Frozen, Indicators, Reason, Response, Span, Step, Ticket
 from triagedesk.playbook import Condition, Document, Playbook, is_overdue
 from triagedesk.playbook.conditions import Hit
+from triagedesk.policy.automation import AUTO_APPLY, BELOW_SUGGEST_LEVEL, below_suggest_level, may_apply
 from triagedesk.policy.plan import Change, Planner, Situation, primary
 from triagedesk.policy.routing import Router
 from triagedesk.policy.sla import Agreement
@@ -22,6 +23,9 @@ from triagedesk.policy.sla import Agreement
 REMEMBERED_PLANS = 4096
 BODY_AT = 10_000_000
 """Where the body stands when subject and body share one axis: far beyond the longest subject."""
+
+Measure = Callable[[str, Choice], Choice]
+"""Gives the choice in a dimension its measured confidence, where there is one."""
 
 NO_REASON = "No reason was given that stands in the ticket."
 
@@ -68,6 +72,7 @@ class Policy:
         document = playbook.document
         self._names = {name: dimension.names for name, dimension in playbook.dimensions.items()}
         self._min_confidence = document.review.min_confidence
+        self._automation = document.automation
         self._agreement = Agreement(document, where=playbook.where)
         planner = Planner(document, Router(document, where=playbook.where))
         self._plan = lru_cache(maxsize=REMEMBERED_PLANS)(planner.plan)
@@ -80,14 +85,18 @@ class Policy:
     def apply(
         self, classification: Classification, ticket: Ticket, *,
         rules: Classification, language: str | None, now: datetime, notes: Iterable[str] = (),
+        doubts: Iterable[str] = (),
     ) -> Decision:  # fmt: skip
-        """Decide. `rules` is the rules' own answer (it may be `classification`); `notes` become flags.
+        """Decide. `rules` is the rules' own answer (it may be `classification`).
+
+        `notes` become flags and reasons for review, `doubts` only the latter.
 
         `now` must carry a time zone. Never raises for a ticket that `Playbook.check_ticket` lets pass.
         """
         verdict = self.judge(
-            classification, ticket, rules=rules, language=language, overdue=is_overdue(ticket, now), notes=notes
-        )
+            classification, ticket, rules=rules, language=language, overdue=is_overdue(ticket, now), notes=notes,
+            doubts=doubts,
+        )  # fmt: skip
         return self.decide(verdict, ticket, now)
 
     def decide(self, verdict: Verdict, ticket: Ticket, now: datetime) -> Decision:
@@ -98,18 +107,20 @@ class Policy:
     def judge(
         self, classification: Classification, ticket: Ticket, *,
         rules: Classification, language: str | None, overdue: bool, notes: Iterable[str] = (),
+        doubts: Iterable[str] = (), measure: Measure | None = None,
     ) -> Verdict:  # fmt: skip
-        """Say all that does not depend on the clock."""
+        """Say all that does not depend on the clock. `measure` gives the final labels their measured confidence."""
         said = {name: self._choice(name, classification, rules) for name in self._names}
         plan = self._plan(self._situation(said, ticket, rules, language, overdue))
-        labels, doubts = self._settle(said, plan.changes, ticket, rules)
-        route = plan.route
-        review = (*plan.review, *doubts)
+        labels, unsure = self._settle(said, plan.changes, ticket, rules, measure)
+        route, notes = plan.route, tuple(notes)
+        review = tuple(dict.fromkeys((*plan.review, *unsure, *notes, *doubts)))
+        flags = (*route.flags, *notes, *self._opened(labels, review))
         return Verdict(plan.urgency, overdue, {
             "labels": labels,
             "secondary_issues": self._secondary(classification, labels["issue_type"].label),
             "escalation_path": route.path, "indicators": route.indicators, "queue": route.queue,
-            "notify": route.notify, "flags": tuple(dict.fromkeys((*route.flags, *notes))),
+            "notify": route.notify, "flags": tuple(dict.fromkeys(flags)),
             "customer_note": route.customer_note, "language": language,
             "needs_review": bool(review), "review_reasons": review,
         })  # fmt: skip
@@ -139,8 +150,9 @@ class Policy:
         )  # fmt: skip
 
     def _settle(
-        self, said: dict[str, Choice], changes: Mapping[str, Change], ticket: Ticket, rules: Classification
-    ) -> tuple[dict[str, Choice], list[str]]:
+        self, said: dict[str, Choice], changes: Mapping[str, Change], ticket: Ticket, rules: Classification,
+        measure: Measure | None,
+    ) -> tuple[dict[str, Choice], list[str]]:  # fmt: skip
         """Put changes in place; return the final choices and what is doubtful about them."""
         labels, doubts = dict(said), []
         for name, change in changes.items():
@@ -151,14 +163,31 @@ class Policy:
             labels[name] = _with_reason(labels[name], rules.labels.get(name))
         if bare or not all(any(map(_rests, choice.reasons)) for choice in labels.values()):
             doubts.append("ungrounded_reason")
+        if measure is not None:
+            labels = {name: measure(name, choice) for name, choice in labels.items()}
+        labels = {name: _without_strength(choice) for name, choice in labels.items()}
+        return labels, [*doubts, *self._unsure(labels)]
+
+    def _unsure(self, labels: Mapping[str, Choice]) -> Iterator[str]:
         least = self._min_confidence
         if any(choice.confidence is not None and choice.confidence < least for choice in labels.values()):
-            doubts.append("low_confidence")
-        return labels, doubts
+            yield "low_confidence"
+        if self._automation and below_suggest_level(labels, self._automation):
+            yield BELOW_SUGGEST_LEVEL
+
+    def _opened(self, labels: Mapping[str, Choice], review: tuple[str, ...]) -> tuple[str, ...]:
+        """Mark labels that may be applied without a person; what somebody should look at never may."""
+        ready = bool(self._automation) and not review and may_apply(labels, self._automation)
+        return (AUTO_APPLY,) if ready else ()
 
     def _secondary(self, classification: Classification, issue: str) -> tuple[str, ...]:
         known = self._names["issue_type"]
         return tuple(name for name in classification.secondary_issues if name != issue and name in known)
+
+
+def _without_strength(choice: Choice) -> Choice:
+    """Leave the classifier's raw score behind: what goes out equals what comes back from its JSON."""
+    return choice if choice.strength is None else choice.model_copy(update={"strength": None})
 
 
 def _signals_read(document: Document) -> tuple[frozenset[str], bool]:

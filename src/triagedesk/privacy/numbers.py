@@ -12,7 +12,8 @@ from functools import partial
 import re2
 
 from triagedesk.privacy import words
-from triagedesk.privacy.data import Found, Searched, any_of, compiled, free, stdnum
+from triagedesk.privacy.accounts import stdnum
+from triagedesk.privacy.searched import Found, Searched, any_of, compiled, free
 
 # --- national identity numbers -----------------------------------------------------------------------------------
 

@@ -11,21 +11,22 @@ from itertools import chain
 
 import re2
 
-from triagedesk.privacy import data, numbers
+from triagedesk.privacy import accounts, addresses, credentials, numbers
+from triagedesk.privacy.searched import Found, Searched
 
 KINDS = ("EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "KEY", "PASSWORD")
 """What a placeholder may be called."""
 
-_FINDERS: tuple[Callable[[data.Searched], Iterator[data.Found]], ...] = (
-    data.private_keys, data.credentials, data.emails, data.keys, data.passwords, data.ibans, data.cards,
-    numbers.national_ids, data.ip_addresses, numbers.phones,
+_FINDERS: tuple[Callable[[Searched], Iterator[Found]], ...] = (
+    credentials.private_keys, credentials.in_addresses, addresses.emails, credentials.keys, credentials.passwords,
+    accounts.ibans, accounts.cards, numbers.national_ids, addresses.ip_addresses, numbers.phones,
 )  # fmt: skip
 """In the order in which they win where two claim the same characters."""
 
 _PLACEHOLDER = re2.compile(rf"\[(?:{'|'.join(KINDS)})_\d{{1,6}}\]")
 _WORTH_A_LOOK = re2.compile(
     r"(?i)[0-9@]|pass|pwd|mdp|contrase|clave|senha|palavra|parola|wachtwoord|has[lł]o|пароль|密码|kennwort|-----BEGIN|://|lösenord|adgangs|key|token"
-    r"|secret|bearer|chave|chiave|clé api|schlüssel"
+    r"|secret|bearer|authorization|chave|chiave|clé api|schlüssel"
 )
 
 
@@ -77,9 +78,9 @@ def warm_up() -> None:
     redact("Call +49 30 1234567, card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00")
 
 
-def _claims(text: str) -> list[data.Found]:
+def _claims(text: str) -> list[Found]:
     """Return what is found, in order and without overlap; earlier finders win."""
-    searched = data.Searched(text)
+    searched = Searched(text)
     taken = bytearray(len(text))
     claims = []
     for start, end, kind in chain.from_iterable(finder(searched) for finder in _FINDERS):

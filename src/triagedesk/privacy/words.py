@@ -1,4 +1,4 @@
-"""Words that announce personal data, in the languages of the desks: data for `personal_data` and `personal_numbers`.
+"""Words that announce personal data, in the languages of the desks: data for the finders beside it.
 
 All in lower case.
 """

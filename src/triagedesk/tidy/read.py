@@ -7,6 +7,8 @@ are shown as the customer wrote them. The time is linear in the text, of which 3
 
 from __future__ import annotations
 
+import re2
+
 from triagedesk.models import Ticket
 from triagedesk.reading import Reading
 from triagedesk.tidy import language
@@ -21,8 +23,13 @@ READ_CHARS = 32_000
 MAX_RAW_CHARS = 4 * READ_CHARS
 """How far a body is searched for `READ_CHARS` visible characters."""
 
+DROPPED_CHARS, DROPPED_END_CHARS = 32_000, 8_000
+"""Of what is dropped, so much of its beginning and of its end is shown to the rules."""
+
 TRANSCRIPTS = ("voice", "live_chat")
 """Channels on which turns may stand within a line. Playbooks that name them otherwise lose only that."""
+
+_QUOTING = re2.compile(r"(?m)^[ \t]*>[> \t]*")
 
 CUT, INVISIBLE, HTML, HISTORY, SIGNATURE, NOTICE, TURNS = (
     "cut", "invisible_characters", "html", "history", "signature", "notice", "agent_turns")  # fmt: skip
@@ -36,7 +43,8 @@ def read(ticket: Ticket, languages: tuple[str, ...]) -> Reading:
     """
     notes: set[str] = set()
     subject = _plain(Traced.of(ticket.subject).translate(VISIBLE)).one_line().strip()
-    body = _body(ticket, subject.text, notes)
+    dropped: list[str] = []
+    body = _body(ticket, subject.text, notes, dropped)
     given = language.primary(ticket.language) if ticket.language else None
     return Reading(
         ticket=ticket,
@@ -48,6 +56,7 @@ def read(ticket: Ticket, languages: tuple[str, ...]) -> Reading:
         cut=CUT in notes,
         history_dropped=HISTORY in notes,
         notes=tuple(sorted(notes)),
+        dropped=_bounded("\n\n".join(dropped)).translate(PLAIN) if dropped else "",
     )
 
 
@@ -60,7 +69,7 @@ def _plain(traced: Traced) -> Traced:
     return traced if traced.text.isascii() else traced.translate(PLAIN).compose()
 
 
-def _body(ticket: Ticket, subject: str, notes: set[str]) -> Traced:
+def _body(ticket: Ticket, subject: str, notes: set[str], dropped: list[str]) -> Traced:
     seen = _window(ticket.body, notes)
     quoted: Ranges = []
     signature: Ranges = []
@@ -72,20 +81,48 @@ def _body(ticket: Ticket, subject: str, notes: set[str]) -> Traced:
             whole = stripped
         else:
             quoted, signature = [], []
-    return _newest(ticket, subject, whole, (quoted, signature), notes)
+    kept = _newest(ticket, subject, whole, (quoted, signature), notes, dropped)
+    if CUT in notes:
+        dropped.append(_unread(ticket.body, seen, html=HTML in notes))
+    return kept
 
 
-def _newest(ticket: Ticket, subject: str, whole: Traced, marked: tuple[Ranges, Ranges], notes: set[str]) -> Traced:
+def _newest(
+    ticket: Ticket, subject: str, whole: Traced, marked: tuple[Ranges, Ranges], notes: set[str], dropped: list[str]
+) -> Traced:
     """Take history, signatures, notices and agent's turns off; fold fancy letters last, when ranges are settled."""
-    kept, dropped = newest_message(whole.text, subject, *marked)
-    if dropped:
-        notes |= dropped
+    kept, why = newest_message(whole.text, subject, *marked)
+    if why:
+        notes |= why
+        dropped.append(_QUOTING.sub("", _between(whole.text, kept)))
         whole = whole.keep(kept)
     turns = customer_turns(whole.text, ticket.channel in TRANSCRIPTS)
     if turns is not None:
         notes.add(TURNS)
+        dropped.append(_between(whole.text, turns))
         whole = whole.keep(turns)
     return _plain(whole).strip()
+
+
+def _between(text: str, kept: Ranges) -> str:
+    """Return what stands between the ranges that are kept, each piece a paragraph."""
+    starts = [0, *(end for _, end in kept)]
+    ends = [*(start for start, _ in kept), len(text)]
+    return "\n\n".join(piece for start, end in zip(starts, ends, strict=True) if (piece := text[start:end].strip()))
+
+
+def _unread(body: str, seen: Traced, *, html: bool) -> str:
+    """Return the text before and behind what was read of a long body, or of it the beginning and the end."""
+    first, last = (seen.origin[0], seen.origin[-1] + 1) if seen.text else (0, 0)
+    pieces = [_bounded(piece) for piece in (body[:first], body[last:]) if piece.strip()]
+    text = Traced.of(_bounded("\n\n".join(pieces))).translate(VISIBLE).unix_lines()
+    return strip_html(text)[0].text if html else text.text
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= DROPPED_CHARS + DROPPED_END_CHARS:
+        return text
+    return f"{text[:DROPPED_CHARS]}\n\n{text[-DROPPED_END_CHARS:]}"
 
 
 def _window(body: str, notes: set[str]) -> Traced:

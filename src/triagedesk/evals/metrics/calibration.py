@@ -31,9 +31,17 @@ def _pair(confidence: ArrayLike, right: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def equal_mass_bins(confidence: ArrayLike, bins: int = BINS) -> list[np.ndarray[tuple[int, ...], np.dtype[np.intp]]]:
-    """Return rows by bin: sorted by confidence and split evenly."""
-    order = np.argsort(np.asarray(confidence, dtype=np.float64), kind="stable")
-    return [part for part in np.array_split(order, bins) if part.size]
+    """Return rows by bin: sorted by confidence and split evenly, rows of one confidence kept in one bin.
+
+    Language models say .95 for half of all rows: were such a tie cut, the bins would hang on the order of the rows.
+    """
+    c = np.asarray(confidence, dtype=np.float64)
+    if c.size == 0:
+        return []
+    edges = np.asarray([part[-1] for part in np.array_split(np.sort(c), bins) if part.size])
+    of = np.searchsorted(edges, c, side="left")
+    order = np.argsort(of, kind="stable")
+    return [part for part in np.split(order, np.cumsum(np.bincount(of, minlength=len(edges)))[:-1]) if part.size]
 
 
 def expected_calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = BINS) -> float:

@@ -45,7 +45,9 @@ def confusion(gold: ArrayLike, said: ArrayLike, scale: Scale, weights: ArrayLike
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=np.asarray(whole) > 0)
+    share: Floats = np.full(np.broadcast(part, whole).shape, np.nan)
+    np.divide(part, whole, out=share, where=np.asarray(whole) > 0)
+    return share
 
 
 def _total(counts: Floats) -> Floats:

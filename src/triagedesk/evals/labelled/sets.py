@@ -1,0 +1,47 @@
+"""Which file is meant, and its lines as gold values: JSON lines, CSV, or a public set by its name or its file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from triagedesk.errors import ConfigError
+from triagedesk.evals.adapters import PUBLIC, csv_lines, public_set
+from triagedesk.evals.datasets import PUBLIC_ROOT, adapted
+from triagedesk.evals.gold import Gold, GoldError, checked, parsed_lines
+from triagedesk.playbook import Playbook
+
+Values = Iterator[tuple[int, Any]]
+
+
+def found(path: Path) -> Path:
+    """Return the file that is meant: a path, or a public set's name. Raises ConfigError when there is none."""
+    if path.is_file() or str(path) not in PUBLIC:
+        return path
+    folder = os.environ.get(PUBLIC_ROOT)
+    if folder is None:
+        raise ConfigError(f"{path}: set {PUBLIC_ROOT} to the folder of public sets")
+    return Path(folder) / PUBLIC[str(path)].file
+
+
+def values_of(path: Path) -> Values:
+    """Yield the lines of a labelled set as gold values with their numbers. Raises ConfigError when it is unusable."""
+    file = found(path)
+    if file.suffix.lower() in (".csv", ".tsv"):
+        return csv_lines(file, {})
+    public = public_set(file)
+    return adapted(file, public.adapt) if public is not None else parsed_lines(file)
+
+
+def rows_of(path: Path, playbook: Playbook) -> list[Gold]:
+    """Read a labelled set. Raises GoldError at the first line that is wrong, or when there is none."""
+    rows = []
+    for row, problem in checked(values_of(path), playbook):
+        if row is None:
+            raise GoldError(f"{path}: {problem}; `triagedesk eval data check` names every line")
+        rows.append(row)
+    if not rows:
+        raise GoldError(f"{path}: holds no labelled ticket")
+    return rows

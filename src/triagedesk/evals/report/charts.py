@@ -1,0 +1,179 @@
+"""Charts by matplotlib as inline SVG. Colours are CSS variables of the page, so that light and dark both work.
+
+Figures are drawn with sentinel colours and rewritten: text stays text, style attributes become plain attributes (the
+page's policy forbids inline style), ids are made unique to the chart.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure as Drawing
+from scipy import stats
+
+from triagedesk.evals.metrics import calibration, selective
+from triagedesk.evals.metrics.scale import Floats
+from triagedesk.evals.report.beside import Contender
+
+INK, MUTED, ACCENT, WARN, BAND = "#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04", "#0a0a05"
+VARIABLES = {INK: "--ink", MUTED: "--muted", ACCENT: "--accent", WARN: "--under", BAND: "--band"}
+WIDTH_IN, FONT = 5.2, 9.5
+MAX_POINTS = 400
+_SVG = "http://www.w3.org/2000/svg"
+_RC = {
+    "svg.fonttype": "none", "text.parse_math": False, "font.size": FONT, "axes.edgecolor": MUTED, "text.color": INK,
+    "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
+    "legend.frameon": False, "legend.fontsize": FONT, "axes.grid": False,
+}  # fmt: skip
+
+Draw = Callable[[Axes], None]
+
+
+def _svg(key: str, label: str, height_in: float, draw: Draw) -> Markup:
+    """Draw a figure and return it as inline SVG that says what it shows. `key` makes its ids unique."""
+    buffer = io.StringIO()
+    with mpl.rc_context({**_RC, "svg.hashsalt": key}), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # glyphs that DejaVu lacks: the reader's font has them
+        drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
+        FigureCanvasSVG(drawing)
+        draw(drawing.add_subplot())
+        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Markup(_rewritten(buffer.getvalue(), key, label))  # noqa: S704 - drawn here; every text went through the XML writer
+
+
+def _rewritten(svg: str, key: str, label: str) -> str:
+    ElementTree.register_namespace("", _SVG)
+    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    root = ElementTree.fromstring(svg[svg.index("<svg") :])  # noqa: S314 - matplotlib wrote it a moment ago
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
+    for element in root.iter():
+        _take_style(element)
+        _own_ids(element, key)
+    for size in ("width", "height", "version"):
+        root.attrib.pop(size, None)
+    root.set("role", "img")
+    root.set("aria-label", label)
+    root.set("class", "chart")
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _take_style(element: ElementTree.Element) -> None:
+    """Turn a style attribute into presentation attributes, sentinel colours into variables."""
+    for declaration in element.attrib.pop("style", "").split(";"):
+        name, _, value = (part.strip() for part in declaration.partition(":"))
+        if name == "font":
+            size = next((word for word in value.split() if word.endswith("px")), f"{FONT}px")
+            element.set("font-size", size)
+        elif name:
+            element.set(name, value)
+    for name, value in element.attrib.items():
+        if value.lower() in VARIABLES:
+            element.set(name, f"var({VARIABLES[value.lower()]})")
+
+
+def _own_ids(element: ElementTree.Element, key: str) -> None:
+    for name, value in list(element.attrib.items()):
+        if name == "id":
+            element.set(name, f"{key}-{value}")
+        elif name.endswith("href") and value.startswith("#"):
+            element.set(name, f"#{key}-{value[1:]}")
+        elif "url(#" in value:
+            element.set(name, value.replace("url(#", f"url(#{key}-"))
+
+
+def comparison(key: str, title: str, contenders: Sequence[Contender]) -> Markup:
+    """Draw each system's accuracy (dot) and macro-F1 (square) with intervals, this system on top."""
+    rows = list(reversed(contenders))
+
+    def draw(axes: Axes) -> None:
+        for metric, shift, marker, filled in (("accuracy", 0.14, "o", True), ("macro_f1", -0.14, "s", False)):
+            for place, one in enumerate(rows):
+                _whisker(axes, one, metric, place + shift, marker, filled=filled)
+        axes.set_yticks(range(len(rows)), [one.name for one in rows])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.set_xlim(0, 1)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100"])
+        axes.grid(visible=True, axis="x", color=BAND, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.tick_params(length=0)
+        axes.spines["left"].set_visible(False)
+        axes.plot([], [], "o", color=MUTED, label="right, %")
+        axes.plot([], [], "s", color=MUTED, markerfacecolor="none", label="macro-F1 × 100")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2, handletextpad=0.2, borderaxespad=0)
+
+    return _svg(key, f"{title}: accuracy and macro-F1 of each system with 95 % intervals", 0.9 + 0.34 * len(rows), draw)
+
+
+def _whisker(axes: Axes, one: Contender, metric: str, place: float, marker: str, *, filled: bool) -> None:
+    figure = one.figures.get(metric)
+    if figure is None or figure.value is None:
+        return
+    colour = ACCENT if one.ours else MUTED
+    if figure.low is not None and figure.high is not None:
+        axes.plot([figure.low, figure.high], [place, place], color=colour, linewidth=2 if one.ours else 1.2)
+    axes.plot([figure.value], [place], marker, color=colour, markersize=6 if one.ours else 5,
+              markerfacecolor=colour if filled else "none")  # fmt: skip
+
+
+def calibration_curve(key: str, title: str, confidence: Floats, right: Floats) -> Markup:
+    """Draw said confidence against what came true, over ten bins, with the band that chance alone would fill."""
+    points = calibration.curve(confidence, right)
+    said = np.asarray([point.confidence for point in points])
+    true = np.asarray([point.accuracy for point in points])
+    rows = np.asarray([point.rows for point in points])
+    low, high = (stats.binom.ppf(tail, rows, np.clip(said, 0, 1)) / rows for tail in (0.025, 0.975))
+
+    def draw(axes: Axes) -> None:
+        axes.fill_between(said, low, high, color=BAND, linewidth=0, label="noise: calibrated, this many tickets")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.plot(said, true, "o-", color=ACCENT, markersize=5, linewidth=1.6, label="this system")
+        axes.set_xlabel("confidence said, %")
+        axes.set_ylabel("came true, %")
+        _percent_axes(axes)
+        axes.legend(loc="upper left", borderaxespad=0.2)
+
+    return _svg(key, f"{title}: calibration curve with its noise band", 3.3, draw)
+
+
+def risk_coverage(
+    key: str, title: str, confidence: Floats, wrong: Floats, chosen: selective.Threshold, max_risk: float
+) -> Markup:
+    """Draw the share of wrong labels against the share of tickets taken, most confident first."""
+    curve = selective.risk_coverage(confidence, wrong)
+    kept = np.unique(np.linspace(0, len(curve.risk) - 1, MAX_POINTS).astype(np.int64))
+
+    def draw(axes: Axes) -> None:
+        axes.axhline(max_risk, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label=f"{max_risk:.0%} wrong")
+        axes.plot(curve.coverage[kept], curve.risk[kept], color=ACCENT, linewidth=1.6,
+                  marker="o" if len(kept) < 12 else "", markersize=4, label="this system")  # fmt: skip
+        if chosen.rows:
+            axes.axvline(chosen.coverage, color=WARN, linewidth=1)
+            axes.plot([chosen.coverage], [chosen.risk], "D", color=WARN, markersize=7,
+                      label=f"threshold {chosen.threshold:.2f}")  # fmt: skip
+        axes.set_xlabel("tickets taken, most confident first, %")
+        axes.set_ylabel("of them wrong, %")
+        _percent_axes(axes)
+        axes.set_ylim(0, max(0.12, float(np.max(curve.risk)) * 1.15))
+        axes.legend(loc="best", borderaxespad=0.2)
+
+    return _svg(key, f"{title}: risk against coverage", 3.3, draw)
+
+
+def _percent_axes(axes: Axes) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}")
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(0, 1.02)
+    axes.tick_params(length=3)
