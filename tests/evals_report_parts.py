@@ -14,7 +14,10 @@ from triagedesk.playbook import load_playbook
 
 URGENCIES = ("low", "medium", "high", "critical")
 ISSUES = ("technical", "billing_payment", "outage")
-HOSTILE = '</script><script>alert("x")</script><img src=x onerror=alert(1)> \u202eevil\u202c \x07 "quoted" \'single\' {{ 7*7 }}'
+HOSTILE = (
+    '</script><script>alert("x")</script><img src=x onerror=alert(1)> \u202eevil\u202c \x07 "quoted"'
+    " 'single' {{ 7*7 }}"
+)
 DRAWS = 200
 
 
@@ -36,9 +39,9 @@ def gold_rows(folder: Path, lines: list[dict[str, Any]]) -> list[Gold]:
 
 def run_line(number: int, urgency: str, issue: str, *, confidence: float | None = None, **more: Any) -> dict[str, Any]:
     """Return a line of a run with reasons and provenance."""
+    where = {"quote": "My router", "field": "body", "start": 0, "end": 9}
     labels = {
-        name: {"label": label, "confidence": confidence,
-               "reasons": [{"text": f"Because of {name}.", "quote": "My router", "field": "body", "start": 0, "end": 9}]}
+        name: {"label": label, "confidence": confidence, "reasons": [{"text": f"Because of {name}.", **where}]}
         for name, label in (("urgency", urgency), ("issue_type", issue))
     }  # fmt: skip
     suggestion = {"ticket_id": f"t-{number}", "labels": labels, "provenance": {"source": "llm", "model": "tiny"}}
@@ -54,7 +57,7 @@ def run_of(folder: Path, gold: list[dict[str, Any]], said: list[dict[str, Any]])
 
 
 def mixed_run(folder: Path, n: int = 160) -> Run:
-    """Return a run that is mostly right, has confidences, and meets hostile words in ticket, reason, model and label."""
+    """Return a run that is mostly right, has confidences, and meets hostile words wherever words are."""
     gold = [gold_line(i, body=HOSTILE if i == 3 else "My router has stopped working.") for i in range(n)]
     said = [run_line(i, URGENCIES[i % 4] if i % 5 else URGENCIES[(i + 1) % 4], ISSUES[i % 3],
                      confidence=0.6 if i % 5 == 0 else 0.95) for i in range(n)]  # fmt: skip

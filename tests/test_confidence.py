@@ -36,7 +36,7 @@ LEVELS = "{apply: 0.75, suggest: 0.5}"
 def entry(dimension: DimensionCalibration = SURE, **given: str | None) -> Entry:
     """An entry for the rules of the playbook that ships, with the same calibration in each dimension."""
     bound = {"source": "rules", "playbook": default_playbook().reading_hash, **given}
-    return Entry.model_validate({**bound, "dimensions": {name: dimension for name in default_playbook().dimensions}})
+    return Entry.model_validate({**bound, "dimensions": dict.fromkeys(default_playbook().dimensions, dimension)})
 
 
 def written(folder: Path, *entries: Entry) -> Path:
@@ -116,7 +116,7 @@ def test_rules_answers_carry_measured_confidences(tmp_path: Path) -> None:
     assert kinds(said) == {ConfidenceKind.MEASURED}
     assert said.labels["issue_type"].confidence == 0.8
     assert "low_confidence" not in said.review_reasons
-    assert {kind for kind in kinds(suggested(Settings(model="rules")))} == {ConfidenceKind.NONE}
+    assert kinds(suggested(Settings(model="rules"))) == {ConfidenceKind.NONE}
 
 
 def test_a_low_measured_confidence_of_the_rules_leads_to_review(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_file_measured_with_another_playbook_is_ignored_with_one_line(
 
 
 def test_a_file_that_is_set_but_missing_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="missing.json: cannot be read"):
+    with pytest.raises(ConfigError, match=r"missing\.json: cannot be read"):
         suggested(Settings(model="rules", calibration=tmp_path / "missing.json"))
 
 
@@ -212,7 +212,7 @@ def test_levels_without_measured_confidences_do_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("levels", ["{apply: 0.5, suggest: 0.6}", "{apply: 0.5, suggest: never}", "{apply: soon}"])
 def test_levels_that_make_no_sense_are_refused(levels: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="automation.urgency"):
+    with pytest.raises(ConfigError, match=r"automation\.urgency"):
         load_playbook(with_levels(tmp_path, levels))
 
 

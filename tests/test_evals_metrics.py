@@ -226,7 +226,7 @@ def test_words_count_like_their_codes(one: Rows) -> None:
     )
 
 
-@pytest.mark.parametrize("levels, first", [(2, 1), (3, 2), (4, 2), (5, 3)])
+@pytest.mark.parametrize(("levels", "first"), [(2, 1), (3, 2), (4, 2), (5, 3)])
 def test_the_upper_half_of_the_levels_is_urgent(levels: int, first: int) -> None:
     assert Scale(tuple(map(str, range(levels))), ordinal=True).urgent_from == first
 
@@ -258,7 +258,7 @@ def test_the_most_that_can_be_missed_is_the_one_sided_bound_of_clopper_and_pears
     assert intervals.most_missed(misses, n) == pytest.approx(expected, abs=NEAR)
 
 
-@pytest.mark.parametrize("n, most", [(30, 0.095), (60, 0.049), (100, 0.030)])
+@pytest.mark.parametrize(("n", "most"), [(30, 0.095), (60, 0.049), (100, 0.030)])
 def test_no_miss_seen_proves_as_little_as_the_table_says(n: int, most: float) -> None:
     assert intervals.most_missed(0, n) == pytest.approx(most, abs=0.0005)
 
@@ -286,7 +286,7 @@ def test_holms_adjustment_agrees_with_statsmodels(p_values: list[float]) -> None
 
 
 @pytest.mark.parametrize(
-    "delta, discordant, n",
+    ("delta", "discordant", "n"),
     [(0.03, 0.06, 521), (0.03, 0.10, 870), (0.03, 0.20, 1742), (0.05, 0.06, 186), (0.05, 0.10, 312), (0.05, 0.20, 626),
      (0.02, 0.06, 1175), (0.02, 0.10, 1960), (0.02, 0.20, 3923), (0.01, 0.06, 4707)],
 )  # fmt: skip
@@ -312,7 +312,7 @@ def test_too_few_rows_can_detect_nothing() -> None:
     assert math.isnan(intervals.detectable(100, 0.0))
 
 
-@pytest.mark.parametrize("p, n", [(0.50, 1068), (0.70, 897), (0.80, 683), (0.85, 545), (0.90, 385), (0.95, 203)])
+@pytest.mark.parametrize(("p", "n"), [(0.50, 1068), (0.70, 897), (0.80, 683), (0.85, 545), (0.90, 385), (0.95, 203)])
 def test_the_sample_size_table_gives_three_points_either_way(p: float, n: int) -> None:
     low, high = intervals.wilson(p * n, n)
     assert (high - low) / 2 == pytest.approx(0.03, abs=0.001)
@@ -330,7 +330,7 @@ def _drawn(metric: Callable[..., Any], groups: Any = None, number: int = 3000) -
     return metric(sample.draw(number, seed=7).reshape(number, 4, 5), URGENCY)
 
 
-@pytest.mark.parametrize("metric", [counts.macro_f1, counts.qwk, counts.triage_cost], ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("metric", [counts.macro_f1, counts.qwk, counts.triage_cost], ids=["f1", "qwk", "cost"])
 def test_draws_of_counts_are_distributed_as_scipys_bootstrap_of_rows(metric: Callable[..., Any]) -> None:
     def of_rows(gold: Any, said: Any) -> float:
         return float(metric(counts.confusion(gold, said, URGENCY), URGENCY))
@@ -481,11 +481,12 @@ def test_spiegelhalters_test_sees_eight_points_in_either_direction(shift: float)
     assert calibration.spiegelhalter(c, (rng.random(2000) < c).astype(float)) > 0.01
 
 
-NOISE = [(100, 0.084, 0.113, 0.069, 0.102), (200, 0.060, 0.083, 0.050, 0.071), (500, 0.038, 0.051, 0.031, 0.043),
-         (1000, 0.027, 0.037, 0.022, 0.032), (2000, 0.019, 0.026, 0.016, 0.022), (5000, 0.012, 0.016, 0.010, 0.014)]  # fmt: skip
+NOISE = [(100, 0.084, 0.113, 0.069, 0.102), (200, 0.060, 0.083, 0.050, 0.071),
+         (500, 0.038, 0.051, 0.031, 0.043), (1000, 0.027, 0.037, 0.022, 0.032),
+         (2000, 0.019, 0.026, 0.016, 0.022), (5000, 0.012, 0.016, 0.010, 0.014)]  # fmt: skip
 
 
-@pytest.mark.parametrize("n, mean15, p95_15, mean10, p95_10", NOISE, ids=lambda value: f"{value:g}")
+@pytest.mark.parametrize(("n", "mean15", "p95_15", "mean10", "p95_10"), NOISE, ids=lambda value: f"{value:g}")
 def test_the_noise_floor_is_the_tables(n: int, mean15: float, p95_15: float, mean10: float, p95_10: float) -> None:
     c = stats.beta.ppf((np.arange(n) + 0.5) / n, 8, 1)  # accuracy .89
     for bins, mean, p95 in ((15, mean15, p95_15), (10, mean10, p95_10)):
@@ -503,7 +504,7 @@ def test_the_noise_floor_is_what_draws_of_right_and_wrong_show() -> None:
     assert floor.p95 == pytest.approx(np.percentile(errors, 95), rel=0.1)
 
 
-@pytest.mark.parametrize("error, off", [(0.05, False), (0.06, False), (0.08, True)])
+@pytest.mark.parametrize(("error", "off"), [(0.05, False), (0.06, False), (0.08, True)])
 def test_only_an_error_well_above_its_noise_floor_is_miscalibration(error: float, off: bool) -> None:
     assert calibration.is_off(error, calibration.NoiseFloor(0.04, 0.055)) is off
 
@@ -605,7 +606,7 @@ PUBLISHED = np.asarray([
 """Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C; 0 was a hole."""
 
 
-@pytest.mark.parametrize("level, alpha", [("nominal", 0.743), ("ordinal", 0.815)])
+@pytest.mark.parametrize(("level", "alpha"), [("nominal", 0.743), ("ordinal", 0.815)])
 def test_krippendorffs_alpha_is_that_of_his_published_example(level: Any, alpha: float) -> None:
     scale = Scale(("1", "2", "3", "4", "5"), ordinal=True)
     assert agreement.krippendorff_alpha(PUBLISHED, scale, level) == pytest.approx(alpha, abs=0.0005)
@@ -652,7 +653,7 @@ def test_flips_and_pairwise_agreement_are_counted_over_repeated_rows(answers: li
 
 
 @pytest.mark.parametrize(
-    "votes, winner",
+    ("votes", "winner"),
     [([0, 0, 3], 0), ([0, 3], 3), ([1, 2, 1, 2], 2), ([NO_ANSWER, 1], 1), ([NO_ANSWER], NO_ANSWER), ([], NO_ANSWER)],
     ids=["most", "tie-to-the-more-urgent", "two-and-two", "no-answer-has-no-vote", "nothing-said", "nobody"],
 )

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from evals_report_parts import HOSTILE, ISSUES, URGENCIES, gold_line, gold_rows, mixed_run, run_line, run_of
 
+from evals_report_parts import HOSTILE, ISSUES, URGENCIES, gold_line, gold_rows, mixed_run, run_line, run_of
 from triagedesk.errors import ConfigError
+from triagedesk.evals.journal import Journal
 from triagedesk.evals.predictions import Prediction
 from triagedesk.evals.report import errors as error_browser
 from triagedesk.evals.report import markdown_summary, write_report
@@ -127,13 +128,15 @@ def test_few_tickets_are_not_enough_to_be_called_good(tmp_path: Path) -> None:
 
 def test_openings_of_the_sealed_split_are_told(tmp_path: Path) -> None:
     html = page(perfect_run(tmp_path), title="run", manifest={"dataset": {"name": "s", "split": "test", "openings": 3}})
-    assert "The sealed test split was opened 3 times so far" in html
+    assert "The sealed test split was opened 3 times so far, this run included" in html
 
 
 def test_confidence_that_is_off_is_warned_of_and_noise_is_called_noise(tmp_path: Path) -> None:
     gold = [gold_line(i) for i in range(400)]
     right = [run_line(i, URGENCIES[i % 4], ISSUES[i % 3], confidence=0.6) for i in range(400)]
-    assert any("Calibrate before a threshold" in line for line in verdict_of(run_of(tmp_path, gold, right), {}).warnings)
+    assert any(
+        "Calibrate before a threshold" in line for line in verdict_of(run_of(tmp_path, gold, right), {}).warnings
+    )
     true = [run_line(i, URGENCIES[i % 4] if i % 10 else "low", ISSUES[i % 3], confidence=0.93) for i in range(400)]
     told = verdict_of(run_of(tmp_path, gold, true), {}).warnings
     assert any(line.startswith("Urgency: the calibration error") and "lies within its noise" in line for line in told)
@@ -141,9 +144,17 @@ def test_confidence_that_is_off_is_warned_of_and_noise_is_called_noise(tmp_path:
 
 def test_baselines_stand_beside_the_system_human_ceiling_first(tmp_path: Path) -> None:
     figure = {"value": 0.5, "low": 0.4, "high": 0.6}
-    given = {name: {"urgency": {"accuracy": figure, "macro_f1": figure}} for name in ("majority", "rules", "tfidf", "human")}
+    given = {
+        name: {"urgency": {"accuracy": figure, "macro_f1": figure}} for name in ("majority", "rules", "tfidf", "human")
+    }
     names = [one.name for one in contenders(perfect_run(tmp_path), "urgency", given)]
-    assert names == ["this system", "human ceiling", "TF-IDF + logistic regression", "keyword rules", "most frequent label"]
+    assert names == [
+        "this system",
+        "human ceiling",
+        "TF-IDF + logistic regression",
+        "keyword rules",
+        "most frequent label",
+    ]
 
 
 def test_without_baselines_the_majority_is_worked_out(tmp_path: Path) -> None:
@@ -153,8 +164,14 @@ def test_without_baselines_the_majority_is_worked_out(tmp_path: Path) -> None:
     assert majority.figures["macro_f1"].value == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize("given", [{"rules": None}, {"rules": {"urgency": 3}}, {"rules": {"urgency": {"accuracy": "?"}}}],
-                         ids=["nothing", "a-number", "no-figure"])  # fmt: skip
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"rules": None}, id="nothing"),
+        pytest.param({"rules": {"urgency": 3}}, id="a-number"),
+        pytest.param({"rules": {"urgency": {"accuracy": "?"}}}, id="no-figure"),
+    ],
+)
 def test_baselines_of_another_shape_are_left_out(tmp_path: Path, given: dict[str, object]) -> None:
     assert [one.key for one in contenders(perfect_run(tmp_path, 24), "urgency", given)] == ["this", "majority"]
 
@@ -184,6 +201,20 @@ def test_cases_carry_the_cells_of_the_matrix_that_link_to_them(html: str) -> Non
     assert "0:1:2" in links
 
 
+def test_reasons_are_read_from_lines_as_the_journal_writes_them_a_torn_last_one_left_out(tmp_path: Path) -> None:
+    gold = [gold_line(i) for i in range(3)]
+    said = [run_line(i, URGENCIES[(i + 1) % 4], ISSUES[i]) for i in range(3)]
+    run = run_of(tmp_path, gold, said)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        for line in said[:2]:
+            journal.append(line)
+    written = (tmp_path / "journal.jsonl").read_bytes()
+    (tmp_path / "predictions.jsonl").write_bytes(written + json.dumps(said[2]).encode()[:-9])
+    assert [(case.id, bool(case.reasons)) for case in errors_of(run).cases] == [
+        ("t-0", True), ("t-1", True), ("t-2", False),
+    ]  # fmt: skip
+
+
 def test_overlapping_quotes_are_cut_into_pieces_that_lose_no_letter() -> None:
     found = list(pieces("abcdefgh", ["bcd", ""], ["cdef", "missing"]))
     assert [(piece.text, piece.mark) for piece in found] == [
@@ -206,7 +237,9 @@ def test_huge_hostile_tickets_keep_the_page_under_its_weight(tmp_path: Path) -> 
     assert "are not" in html
 
 
-def test_a_taxonomy_of_many_labels_gets_a_list_instead_of_a_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taxonomy_of_many_labels_gets_a_list_instead_of_a_matrix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("triagedesk.evals.report.tables.MATRIX_LABELS", 5)
     html = page(mixed_run(tmp_path), title="run")
     assert "the commonest mistakes instead of a matrix" in html

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from chromium import Chromium, find_chromium
 from evals_report_parts import HOSTILE, mixed_run
-
 from triagedesk.evals.report import write_report
 
 PROGRAM = find_chromium()
@@ -35,20 +35,23 @@ CONTRAST = """(() => {
     for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
     return layers.reverse().reduce((under, top) => over(top, under), [255, 255, 255, 1]);
   };
-  const light = ([r, g, b]) => [r, g, b].map((c) => (c / 255 <= .04045 ? c / 255 / 12.92 : ((c / 255 + .055) / 1.055) ** 2.4))
+  const linear = (c) => (c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => [r, g, b].map((c) => linear(c / 255))
     .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const bad = [];
   let looked = 0;
   for (let node; (node = walker.nextNode());) {
     const element = node.parentElement;
-    if (!node.data.trim() || element.closest("script,style") || !element.getClientRects().length) continue;
+    if (!node.data.trim() || element.closest("script,style")
+      || !element.getClientRects().length) continue;
     looked += 1;
     const style = getComputedStyle(element), under = ground(element);
     const colour = element.closest("svg") ? style.fill : style.color;
     const [a, b] = [light(over(rgba(colour), under)), light(under)].sort((x, y) => y - x);
     const ratio = (a + .05) / (b + .05);
-    if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${element.tagName}.${element.className.baseVal ?? element.className}`);
+    const name = element.className.baseVal ?? element.className;
+    if (ratio < 4.5) bad.push(`${ratio.toFixed(2)} ${element.tagName}.${name}`);
   }
   return { looked, bad: [...new Set(bad)] };
 })()"""
@@ -68,8 +71,8 @@ CHART_TEXT = """(() => [...document.querySelectorAll("svg.chart")].flatMap((char
   const frame = chart.getBoundingClientRect();
   return [...chart.querySelectorAll("text")].filter((text) => {
     const box = text.getBoundingClientRect();
-    return box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2 || box.bottom > frame.bottom + 2
-      || box.height < 5;
+    return box.left < frame.left - 2 || box.right > frame.right + 2 || box.top < frame.top - 2
+      || box.bottom > frame.bottom + 2 || box.height < 5;
   }).map((text) => text.textContent);
 }))()"""
 
@@ -107,7 +110,9 @@ def test_the_page_fits_is_quiet_and_can_be_read(browser: Chromium, report: Path,
     assert browser.complaints() == []
 
 
-def test_a_cell_of_the_matrix_shows_its_tickets_and_the_filter_can_be_taken_away(browser: Chromium, report: Path) -> None:
+def test_a_cell_of_the_matrix_shows_its_tickets_and_the_filter_can_be_taken_away(
+    browser: Chromium, report: Path
+) -> None:
     browser.open(report, width=1280, dark=False)
     shown = "document.querySelectorAll('article.case:not([hidden])').length"
     everything = browser.run(shown)

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from evals_report_parts import gold_line
 
+from evals_report_parts import gold_line
 from triagedesk.cli.eval_report import list_runs, run
 from triagedesk.evals.folder import RunFolder
 

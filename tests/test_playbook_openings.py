@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from triagedesk.playbook.folding import FoldedText
+from triagedesk.playbook.leads import Lead, leads
 from triagedesk.playbook.openings import openings
-from triagedesk.playbook.patterns import FREE_TEXTS, PATTERNS_A_TEXT, FoldedText, PatternRefused, PatternSet
+from triagedesk.playbook.patterns import PatternRefused, PatternSet
 
 
 @pytest.mark.parametrize(
@@ -56,16 +58,37 @@ PARTS = st.recursive(
 @given(st.lists(PARTS, min_size=1, max_size=4), st.text(alphabet="aAbB c1sſü_'-Kk", max_size=30))
 def test_a_set_not_yet_compiled_finds_what_a_compiled_one_finds(patterns: list[str], text: str) -> None:
     bounded = [rf"\b(?:{pattern})\b" for pattern in patterns]
-    assert list(PatternSet(bounded, lazy=True).find(text)) == list(PatternSet(bounded).find(text))
+    by_filter = list(PatternSet(bounded).find(text))
+    lazy = PatternSet(bounded, lazy=True)
+    assert list(lazy.find(text)) == by_filter
+    lazy.compile()
+    assert list(lazy.find(text)) == by_filter
 
 
-def test_a_lazy_set_is_compiled_by_and_by() -> None:
-    words = [f"{a}{b}{c}" for a in "abcde" for b in "aeiou" for c in "rstlm"]
-    lazy = PatternSet([rf"\b{word}\b" for word in words], lazy=True)
-    texts = FREE_TEXTS + -(-len(words) // PATTERNS_A_TEXT)
-    found = [[words[index] for index, _, _ in lazy.find("bat cut, set")] for _ in range(texts + 2)]
-    assert all(row == ["bat", "cut"] for row in found)
-    assert lazy._ready
+def _lead(heads: str, *needs: str) -> Lead:
+    """Write beginnings with commas between them; a full stop stands for a word's end."""
+    sets = [frozenset(part.replace(".", " ").encode() for part in text.split(",")) for text in (heads, *needs)]
+    return Lead(sets[0], tuple(sets[1:]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param(r"\b(?:my cards?)\b", [_lead("my.", "card.,cards.")], id="a whole word and one that may go on"),
+        pytest.param(r"\b(?:(my|our) (\w+ ){0,2}bill)\b", [_lead("my.,our.", "bill.")], id="a word after a gap"),
+        pytest.param(r"\b(?:(a b|c d))\b", [_lead("a.", "b."), _lead("c.", "d.")], id="each alternative by itself"),
+        pytest.param(r"\b(?:i'?m (so )?off)\b", [_lead("i.,im.", "off.")], id="an optional word asks nothing"),
+        pytest.param(r"\b(?:un(like)? me)\b", [_lead("un", "me.")], id="a word that a group may continue"),
+        pytest.param(r"\b(?:foo ?bar)\b", [_lead("foo.,foobar.")], id="an optional blank"),
+    ],
+)
+def test_what_a_match_needs_is_read_from_the_pattern(pattern: str, expected: list[Lead]) -> None:
+    assert leads(pattern) == expected
+
+
+def test_a_word_in_many_places_is_found_in_each() -> None:
+    found = PatternSet([r"\b(?:so late)\b"], lazy=True).find("so so_late. " * 40)
+    assert [start for _, start, _ in found] == [12 * place + 3 for place in range(40)]
 
 
 def test_a_lazy_set_refuses_what_re2_refuses_when_compiled() -> None:

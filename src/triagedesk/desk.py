@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -264,7 +263,9 @@ async def open_desk(settings: Settings | None = None, *, now: Now | None = None)
     if settings.chosen_model is None:
         yield Desk(settings, playbook, now=now, calibrations=measured)
         return
-    async with _asking(settings, playbook) as asking:
+    from triagedesk.wiring import open_asking  # a second and tens of megabytes: only where a model is asked
+
+    async with open_asking(settings, playbook) as asking:
         desk = Desk(settings, playbook, asking, now=now, calibrations=measured)
         await anyio.to_thread.run_sync(desk.warm_up)
         yield desk
@@ -281,49 +282,3 @@ def calibrations(settings: Settings, playbook: Playbook) -> Calibrations | None:
     if not found:
         get_logger("desk").info("calibration ignored", file=str(file), reason="measured with another playbook")
     return found
-
-
-@asynccontextmanager
-async def _asking(settings: Settings, playbook: Playbook) -> AsyncIterator[Asking]:
-    """Open what a model needs. Its imports cost a second and tens of megabytes: only here, only then."""
-    from triagedesk.asking import Asking, flight_deck
-    from triagedesk.cache import CacheKey, open_cache
-    from triagedesk.classifiers.llm import ModelClassifier
-    from triagedesk.privacy import warm_up
-    from triagedesk.prompts import load_prompt
-
-    prompt = load_prompt(settings.prompt)
-    async with AsyncExitStack() as stack:
-        base_url, place = await _local_server(settings, stack)
-        model = ModelClassifier(settings, playbook, prompt, base_url=base_url, place=place)
-        stack.push_async_callback(model.aclose)
-        cache = open_cache(settings) if settings.cache else None
-        if cache is not None:
-            stack.callback(cache.close)
-        await anyio.to_thread.run_sync(warm_up)
-        tasks = await stack.enter_async_context(flight_deck())
-        if base_url is None:
-            tasks.start_soon(model.warm_up)  # a server elsewhere may hang: nobody waits for it
-        else:
-            await model.warm_up()
-        key = CacheKey((model.identity, _privacy_identity(settings)), secret=cache.secret if cache else b"")
-        yield Asking(
-            model, tasks, cache=cache, key=key,
-            max_concurrency=settings.max_concurrency, max_late=settings.max_late_answers,
-        )  # fmt: skip
-
-
-def _privacy_identity(settings: Settings) -> str:
-    return "redacted" if settings.redact else "plain"
-
-
-async def _local_server(settings: Settings, stack: AsyncExitStack) -> tuple[str | None, str | None]:
-    """Start llama.cpp in this process for a local model; return its address and the name that stays."""
-    provider, _, path = (settings.chosen_model or "").partition("/")
-    if provider != "local" or settings.base_url is not None:
-        return None, None
-    from triagedesk.classifiers.local import start_local
-
-    server = await anyio.to_thread.run_sync(start_local, Path(path), settings)
-    stack.callback(server.close)
-    return server.base_url, server.place

@@ -10,15 +10,13 @@ from triagedesk.cli.eval_extra import require_extra
 from triagedesk.cli.terminal import inert, say, warn
 from triagedesk.errors import ConfigError
 
-REPORT = "report.html"
-
 
 def run(run: Path, *, html: Path | None, markdown: Path | None, as_json: bool) -> int:
     """Write a run's report from its predictions, and print its figures. Raises ConfigError."""
     require_extra()
     from triagedesk.cli.eval_table import print_scores
     from triagedesk.evals.conduct import reopened
-    from triagedesk.evals.report import markdown_summary, write_report
+    from triagedesk.evals.report import REPORT, markdown_summary, write_report
 
     folder, done = reopened(run)
     manifest = folder.manifest

@@ -54,6 +54,9 @@ def run(config: Path, wanted: Wanted) -> int:
     if done.stopped:
         warn(f"stopped by {done.stopped}; --resume goes on")
         return 2
+    if not done.metrics.answered:
+        warn("no ticket was answered: nothing is measured")
+        return 2
     return 0
 
 

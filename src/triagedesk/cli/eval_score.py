@@ -39,4 +39,7 @@ def run(
         warn(f"{scores.missing} of {scores.n} tickets have no prediction: they count as wrong")
     if scores.unknown_ids:
         warn(f"{scores.unknown_ids} predictions belong to no ticket of {gold} and were left out")
+    if not scores.answered:
+        warn("no ticket was answered: nothing is measured")
+        return 2
     return 0

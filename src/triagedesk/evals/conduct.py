@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triagedesk.errors import ConfigError
+from triagedesk.evals.baselines import write_baselines
 from triagedesk.evals.config import EvalConfig, load_config
-from triagedesk.evals.datasets import Dataset, count_opening, load_dataset
+from triagedesk.evals.datasets import Dataset, count_opening, file_hash, load_dataset
 from triagedesk.evals.folder import (
     COMPLETE,
     MANIFEST,
@@ -21,6 +22,7 @@ from triagedesk.evals.folder import (
 )
 from triagedesk.evals.gold import Gold
 from triagedesk.evals.journal import asked_before
+from triagedesk.evals.report import REPORT, write_report
 from triagedesk.evals.results import write_results
 from triagedesk.evals.run import Run, Watch, evaluate
 from triagedesk.evals.sheet import Voice, make_sheet
@@ -29,6 +31,7 @@ from triagedesk.playbook import Playbook, load_playbook
 from triagedesk.settings import Settings, default_cache_dir
 
 VOICES: dict[str, Voice] = {"rules": "suggestion", "desk": "suggestion", "model": "opinion"}
+GUIDES = ("LABELS.md", "card.md")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Setup:
     identity: str
     file: Path
     wish: Wish
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds `datasets/`."""
+        return _root(self.file)
 
     def settings(self, k: int) -> Settings:
         """Return a repeat's desk settings: its cache belongs to this configuration and repeat alone."""
@@ -107,8 +115,14 @@ def open_folder(setup: Setup) -> RunFolder:
         config, setup.dataset, setup.playbook, prompt=setup.prompt, identity=setup.identity, rows=len(setup.rows),
         openings=openings,
     )  # fmt: skip
-    folder.write(MANIFEST, known | {"config_file": str(setup.file)})
+    folder.write(MANIFEST, known | {"config_file": str(setup.file), "guides": _guides(setup.dataset)})
     return folder
+
+
+def _guides(dataset: Dataset) -> dict[str, str]:
+    """Return the hashes of what stands beside a labelled set and says how it was labelled."""
+    beside = (dataset.path.with_name(name) for name in GUIDES)
+    return {path.name: file_hash(path) for path in beside if path.is_file()}
 
 
 def _newest(root: Path, name: str, identity: str) -> RunFolder | None:
@@ -125,6 +139,7 @@ async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -
         retry_errors=wish.retry_errors, max_cost_usd=wish.max_cost_usd, watch=watch,
     )  # fmt: skip
     write_results(folder, run)
+    write_baselines(folder, run, setup)
     scores = run.metrics
     known = folder.manifest
     folder.write(MANIFEST, {
@@ -133,6 +148,7 @@ async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -
         "models": scores.models, "sources": scores.sources, "temperature": setup.settings(0).temperature,
         "cache": {"namespace": setup.identity[:16], "hits": scores.sources.get("cache", 0)},
     })  # fmt: skip
+    write_report(folder.path / REPORT, run, title=config.name)
     return run
 
 

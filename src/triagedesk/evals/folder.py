@@ -20,6 +20,11 @@ from triagedesk.playbook import Playbook
 
 SCHEMA_VERSION = 1
 MANIFEST, PREDICTIONS, METRICS = "manifest.json", "predictions.jsonl", "metrics.json"
+DECIDING = {
+    "model", "base_url", "redact", "temperature", "max_completion_tokens", "structured_output", "deadline_s",
+    "local_context",
+}  # fmt: skip
+"""Settings that decide what a model is asked and answers, wherever they were set: the environment counts too."""
 RUNNING, COMPLETE, STOPPED = "running", "complete", "stopped"
 
 
@@ -77,8 +82,9 @@ def package_version() -> str:
 def run_identity(config: EvalConfig, dataset: Dataset, playbook: Playbook, prompt: str | None) -> str:
     """Return the hash that names a configuration: all that decides what is asked and what is answered."""
     aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split"}
+    asked = {} if config.system == "rules" else config.desk_settings().model_dump(mode="json", include=DECIDING)
     parts = {
-        **config.model_dump(mode="json", exclude=aside),
+        **config.model_dump(mode="json", exclude=aside), "asked": asked,
         "dataset": dataset.sha256, "playbook": playbook.identity, "prompt": prompt, "version": package_version(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -105,7 +111,7 @@ def new_manifest(
         "playbook": playbook.identity, "playbook_reading": playbook.reading_hash,
         "playbook_file": str(config.playbook) if config.playbook else None,
         "prompt": prompt, "models": {}, "temperature": None, "k": config.k,
-        "seed": config.seed, "cache": {"namespace": identity[:12], "hits": 0},
+        "seed": config.seed, "cache": {"namespace": identity[:16], "hits": 0},
     }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def word_features(texts: Sequence[str], others: Sequence[str] = ()) -> tuple[Any
     at_least = 2 if len(texts) >= 200 else 1
     both = make_union(
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=at_least, max_features=MAX_FEATURES,
-                        token_pattern=r"(?u)\b\w+\b"),
+                        token_pattern=r"(?u)\b\w+\b"),  # noqa: S106 - no password
         TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=at_least,
                         max_features=MAX_FEATURES),
     )  # fmt: skip

@@ -65,9 +65,16 @@ class Sheet:
         return {}
 
     def confidences(self, dimension: str, *, raw: bool = False) -> Floats:
-        """Return said (or raw) confidences over all rows, shape (n,); NaN where there is none."""
-        found = (one.strength if raw else one.confidence for one in self.predictions)
-        return np.asarray([row.get(dimension, np.nan) for row in found], dtype=np.float64)
+        """Return said (or raw) confidences over all rows, shape (n,); NaN where there is none.
+
+        A confidence belongs to the label that the suggestion gave: where another voice said another label, it has none.
+        """
+        if raw:
+            return np.asarray([one.strength.get(dimension, np.nan) for one in self.predictions], dtype=np.float64)
+        return np.asarray([
+            one.confidence.get(dimension, np.nan) if self.labels(one).get(dimension) == one.labels.get(dimension)
+            else np.nan for one in self.predictions
+        ], dtype=np.float64)  # fmt: skip
 
     @cached_property
     def groups(self) -> Ints | None:

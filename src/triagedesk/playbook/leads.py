@@ -39,9 +39,10 @@ class Leads:
     def __init__(self, patterns: Sequence[str]) -> None:
         self.untold: list[int] = []
         """The patterns of which nothing can be told."""
+        self.told: list[int] = []
         self._patterns = patterns
         self._unread: dict[bytes, list[int]] = {}
-        self._read: set[int] = set()
+        self._numbers: dict[int, range] = {}
         self._leads: list[tuple[int, _Beginnings, _Beginnings, tuple[_Beginnings, ...]]] = []
         """Of each lead its pattern, its heads, one of its needs, and the others."""
         self._by_head: dict[bytes, list[int]] = {}
@@ -50,19 +51,23 @@ class Leads:
             found = openings(pattern)
             if found is None:
                 self.untold.append(index)
+            else:
+                self.told.append(index)
             for opening in found or ():
                 self._unread.setdefault(opening.encode(), []).append(index)
 
-    def places(self, text: FoldedText, among: Container[int] | None = None) -> dict[int, list[int]]:
+    def places(
+        self, text: FoldedText, among: Container[int] | None = None, possible: Iterable[int] | None = None
+    ) -> dict[int, list[int]]:
         """Return the byte offsets at which each pattern can match; one that is not named cannot, if told.
 
-        Asked only of some patterns if `among` is given.
+        Asked only of some patterns if `among` is given, and of no others than the `possible` ones if they are known.
         """
         starts, parts, listed = text.starts, text.parts, self._leads
         found: dict[int, list[int]] = {}
-        for number in self._met(text):
+        for number in self._met(text) if possible is None else self._of(possible):
             index, heads, first, needs = listed[number]
-            if first.isdisjoint(parts) or (among is not None and index not in among):
+            if first.isdisjoint(parts) or heads.isdisjoint(parts) or (among is not None and index not in among):
                 continue
             if not needs or not any(need.isdisjoint(parts) for need in needs):
                 places = found.setdefault(index, [])
@@ -78,15 +83,22 @@ class Leads:
                 self._read_all(self._unread.pop(opening))
             return set[int]().union(*map(self._by_head.__getitem__, self._by_head.keys() & words))
 
+    def _of(self, possible: Iterable[int]) -> list[int]:
+        """Return the numbers of the leads of some patterns."""
+        with self._reading:
+            self._read_all(possible)
+            return [number for index in possible for number in self._numbers[index]]
+
     def _read_all(self, indices: Iterable[int]) -> None:
         for index in indices:
-            if index not in self._read:
-                self._read.add(index)
+            if index not in self._numbers:
+                known = len(self._leads)
                 for lead in leads(self._patterns[index]):
                     for head in lead.heads:
                         self._by_head.setdefault(head, []).append(len(self._leads))
                     first, *others = lead.needs or (lead.heads,)
                     self._leads.append((index, lead.heads, first, tuple(others)))
+                self._numbers[index] = range(known, len(self._leads))
 
 
 class _Piece(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import re2
 
@@ -92,6 +93,17 @@ def _tokens(pattern: str) -> Iterator[str]:
         yield _WORDS_IN_CLASS.get(part, part) if in_class else _WORDS.get(part, part)
 
 
+class _Filter(NamedTuple):
+    """RE2's filter over some patterns of a set."""
+
+    filter: re2.Filter
+    patterns: Sequence[int]
+
+    def match(self, text: FoldedText, *, potential: bool = False) -> list[int]:
+        """Return the patterns that match, or at once those that can (`potential`)."""
+        return [self.patterns[number] for number in self.filter.Match(text.data, potential) or ()]
+
+
 class PatternSet:
     """A set of patterns, searched together.
 
@@ -103,6 +115,7 @@ class PatternSet:
         self.patterns = tuple(patterns)
         self._options = _options()
         self._indexed = lazy or len(patterns) > FEW_PATTERNS
+        self._compiled = False
         self._expressions: dict[int, _Expression] = {}
         self._ended: dict[int, re2._Regexp] = {}
         if not lazy:
@@ -110,35 +123,39 @@ class PatternSet:
 
     def compile(self) -> None:
         """Compile every pattern now. Raises PatternRefused."""
-        if self._filter is not None:
-            for number, index in enumerate(self._filtered):
+        for wanted in filter(None, (self._filter, self._sieve)):
+            for number, index in enumerate(wanted.patterns):
                 _, left, right = self._source(index)
-                self._expressions.setdefault(index, (self._filter.re(number), left, right))
-        for index in range(len(self.patterns)):
-            self._expression(index)
+                self._expressions.setdefault(index, (wanted.filter.re(number), left, right))
+        self._compiled = True
 
     @cached_property
     def _leads(self) -> Leads | None:
         return Leads([_fold_pattern(pattern) for pattern in self.patterns]) if self._indexed else None
 
     @cached_property
-    def _filtered(self) -> Sequence[int]:
-        """The patterns that RE2's filter looks for."""
-        return range(len(self.patterns)) if self._leads is None else self._leads.untold
+    def _filter(self) -> _Filter | None:
+        """What finds the patterns without leads."""
+        return self._filter_of(range(len(self.patterns)) if self._leads is None else self._leads.untold)
 
     @cached_property
-    def _filter(self) -> re2.Filter | None:
+    def _sieve(self) -> _Filter | None:
+        """What says which of the patterns with leads a text may hold: worth its making only for many texts."""
+        return self._filter_of(self._leads.told if self._leads else ())
+
+    def _filter_of(self, indices: Sequence[int]) -> _Filter | None:
+        """Make a filter. Raises PatternRefused."""
         made = re2.Filter()
-        for index in self._filtered:
+        for index in indices:
             source, _, _ = self._source(index)
             try:
                 made.Add(source, self._options)
             except re2.error:
                 raise self._refused(index, source) from None
-        if not self._filtered:
+        if not indices:
             return None
         made.Compile()
-        return made
+        return _Filter(made, indices)
 
     def _source(self, index: int) -> tuple[str, bool, bool]:
         """Return a pattern in RE2's words, and whether its edges must be word boundaries."""
@@ -170,15 +187,20 @@ class PatternSet:
         """Like `find`, for a text folded once and searched by several sets; only some patterns if `among` is given."""
         if not self.patterns or not text.data:
             return
-        places = self._leads.places(text, among) if self._leads else {}
-        held = self._filter.Match(text.data) or () if self._filter else ()
-        by_filter = (self._filtered[number] for number in held)
+        places = self._places(text, among)
+        by_filter = self._filter.match(text) if self._filter else ()
         for index in sorted([*places, *(index for index in by_filter if among is None or index in among)]):
             starts = places.get(index)
             if starts is None or len(starts) > MAX_PLACES:
                 yield from self._search(index, text)
             else:
                 yield from self._search_at(index, text, sorted(starts))
+
+    def _places(self, text: FoldedText, among: Container[int] | None) -> dict[int, list[int]]:
+        if self._leads is None:
+            return {}
+        possible = self._sieve.match(text, potential=True) if self._compiled and self._sieve else None
+        return self._leads.places(text, among, possible)
 
     def _expression(self, index: int) -> _Expression:
         found = self._expressions.get(index)

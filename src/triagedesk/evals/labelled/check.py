@@ -96,12 +96,13 @@ class _Latest:
 
     def __init__(self, values: Values) -> None:
         self._values = values
-        self.count, self.line, self.value = 0, 0, None
+        self.count, self.line = 0, 0
+        self.value: Any = None
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        for self.line, self.value in self._values:
-            self.count += 1
-            yield self.line, self.value
+        for line, value in self._values:
+            self.count, self.line, self.value = self.count + 1, line, value
+            yield line, value
 
 
 def _unknown_keys(value: Any) -> Iterator[str]:

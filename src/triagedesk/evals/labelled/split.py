@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -25,9 +24,9 @@ from triagedesk.playbook import Playbook
 MANIFEST = "manifest.json"
 STRATIFIED_BY = ("urgency", "issue_type")
 RULE = (
-    "groups (and near-duplicates) stay whole, the largest first, then the rarest stratum first, else by chance; each goes "
-    "to the part that most lacks rows among those that lack a whole row of its stratum, else among all; a stratum is "
-    "urgency with issue type, where too few urgency alone, where still too few nothing"
+    "groups (and near-duplicates) stay whole, the largest first, then the rarest stratum first, else by chance; each "
+    "goes to the part that most lacks rows among those that lack a whole row of its stratum, else among all; a stratum "
+    "is urgency with issue type, where too few urgency alone, where still too few nothing"
 )
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
@@ -67,7 +66,9 @@ class Split:
         return np.flatnonzero(self.parts == self.names.index(name)).astype(np.int64)
 
 
-def split_rows(rows: Sequence[Gold], shares: Mapping[str, float], *, seed: int = 0, threshold: float = THRESHOLD) -> Split:
+def split_rows(
+    rows: Sequence[Gold], shares: Mapping[str, float], *, seed: int = 0, threshold: float = THRESHOLD
+) -> Split:
     """Part rows by `RULE`. Raises ConfigError when a part would be empty."""
     pairs = near_duplicates([row.text for row in rows], threshold)
     together = _together(rows, pairs)
@@ -76,7 +77,8 @@ def split_rows(rows: Sequence[Gold], shares: Mapping[str, float], *, seed: int =
     split = Split(tuple(shares), parts, pairs)
     empty = [name for name in shares if not split.rows(name).size]
     if empty:
-        raise ConfigError(f"--parts: {empty[0]} would hold no row; {len(rows)} rows in {together.max() + 1} groups are too few")
+        held = f"{len(rows)} rows in {together.max() + 1} groups"
+        raise ConfigError(f"--parts: {empty[0]} would hold no row; {held} are too few")
     return split
 
 
@@ -92,12 +94,12 @@ def _together(rows: Sequence[Gold], pairs: Sequence[Pair]) -> Ints:
 
 
 def _strata(rows: Sequence[Gold], smallest: float) -> Ints:
-    """Return a stratum per row: labels together where they have a row for every part, else the first alone, else none."""
+    """Return a stratum per row: both labels where they have a row for every part, else the first alone, else none."""
     least = math.ceil(1 / smallest)
     keys = [tuple(row.labels.get(name, "") for name in STRATIFIED_BY) for row in rows]
-    for coarser in (lambda key: (key[0],) if key[0] else (), lambda _: ()):
+    for kept in (1, 0):
         counts = Counter(keys)
-        keys = [key if counts[key] >= least else coarser(key) for key in keys]
+        keys = [key if counts[key] >= least else key[:kept] for key in keys]
     numbers = {key: number for number, key in enumerate(sorted(set(keys)))}
     return np.asarray([numbers[key] for key in keys], dtype=np.int64)
 
@@ -127,8 +129,10 @@ def _in_order(together: Ints, strata: Ints, counts: Ints, seed: int) -> Iterator
     yield from sorted(shuffled, key=lambda members: (-len(members), int(counts[strata[members]].min())))
 
 
-def write_split(source: Path, folder: Path, playbook: Playbook, shares: Mapping[str, float], *, seed: int) -> dict[str, Any]:
-    """Split a set into files and a manifest, which is returned. Raises ConfigError, also when a file is there already."""
+def write_split(
+    source: Path, folder: Path, playbook: Playbook, shares: Mapping[str, float], *, seed: int
+) -> dict[str, Any]:
+    """Split a set into files and a manifest, which is returned. Raises ConfigError, also where one exists."""
     targets = [folder / f"{name}.jsonl" for name in shares]
     taken = [path for path in (*targets, folder / MANIFEST) if path.exists()]
     if taken:
@@ -167,5 +171,4 @@ def _manifest(source: Path, folder: Path, playbook: Playbook, rows: Sequence[Gol
         "source": {"file": found(source).name, "sha256": file_hash(found(source)), "rows": len(rows)},
         "playbook": playbook.identity, "parts": parts, "rule": RULE,
         "near_duplicates": {"threshold": THRESHOLD, "pairs": len(split.pairs), "across": split.across},
-        "order": hashlib.sha256("\n".join(row.id for row in rows).encode()).hexdigest(),
     }  # fmt: skip

@@ -32,17 +32,22 @@ def krippendorff_alpha(ratings: Ints, scale: Scale, level: Level | None = None) 
     matrix. `level` is the scale's own unless given.
     """
     level = level or ("ordinal" if scale.ordinal else "nominal")
-    coincidences = _coincidences(np.asarray(ratings), len(scale))
-    totals: Floats = coincidences.sum(0)
+    return alpha_of(coincidences(np.asarray(ratings), len(scale)), level)
+
+
+def alpha_of(pairs: Floats, level: Level) -> float:
+    """Return Krippendorff's alpha of a coincidence matrix (K × K); NaN where undefined."""
+    totals: Floats = pairs.sum(0)
     n = float(totals.sum())
     distance = _DISTANCES[level](totals)
     expected = float((np.outer(totals, totals) * distance).sum())
     if n <= 1 or expected == 0:
         return float("nan")
-    return 1 - float((coincidences * distance).sum()) * (n - 1) / expected
+    return 1 - float((pairs * distance).sum()) * (n - 1) / expected
 
 
-def _coincidences(ratings: Ints, k: int) -> Floats:
+def coincidences(ratings: Ints, k: int) -> Floats:
+    """Return the coincidence matrix (K × K) of codes (annotators × rows, NO_ANSWER for a hole)."""
     matrix = np.zeros((k, k))
     for unit in ratings.T:
         known = unit[unit != NO_ANSWER]

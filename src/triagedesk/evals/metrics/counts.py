@@ -8,8 +8,8 @@ label, for accuracy and F1 as wrong. Undefined values are NaN. Each figure agree
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Scale, as_codes
 
 Metric = Callable[[Floats, Scale], Floats]
+Labels = ArrayLike | Sequence[Any]
 
 
 class Rate(NamedTuple):
@@ -26,7 +27,7 @@ class Rate(NamedTuple):
     n: Floats
 
 
-def confusion(gold: ArrayLike, said: ArrayLike, scale: Scale, weights: ArrayLike | None = None) -> Floats:
+def confusion(gold: Labels, said: Labels, scale: Scale, weights: ArrayLike | None = None) -> Floats:
     """Count gold × said, shape (K, K+1); the last column holds answers that are none of the scale's.
 
     `gold` and `said` are labels or codes of shape (n,); `weights` of shape (n,) reweights rows. Raises ValueError where
@@ -306,7 +307,7 @@ def figures(counts: Floats, scale: Scale) -> dict[str, Floats]:
     return rates | {name: metric(counts, scale) for name, metric in numbers(scale).items()}
 
 
-def figure(name: str, gold: ArrayLike, said: ArrayLike, scale: Scale) -> float:
+def figure(name: str, gold: Labels, said: Labels, scale: Scale) -> float:
     """Return one metric of arrays of labels or codes, shape (n,). Raises KeyError for a name the scale has not."""
     counts = confusion(gold, said, scale)
     rates = raters(scale)

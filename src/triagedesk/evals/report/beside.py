@@ -16,12 +16,13 @@ SHOWN = ("accuracy", "macro_f1")
 
 @dataclass(frozen=True)
 class Contender:
-    """A system beside others in one dimension: `figures` by metric."""
+    """A system beside others in one dimension: `figures` by metric, and what is to be known of them."""
 
     key: str
     name: str
     figures: Mapping[str, Figure]
     ours: bool = False
+    aside: str = ""
 
 
 def contenders(run: Run, dimension: str, baselines: Mapping[str, Any] | None) -> list[Contender]:
@@ -34,7 +35,10 @@ def contenders(run: Run, dimension: str, baselines: Mapping[str, Any] | None) ->
     if not any(name.startswith("majority") for name in found):
         found["majority"] = {"accuracy": majority(scores), "macro_f1": _majority_f1(scores)}
     ours = Contender("this", "this system", {name: scores.figures[name] for name in SHOWN}, ours=True)
-    rest = [Contender(name, system_name(name), figures) for name, figures in found.items()]
+    rest = [
+        Contender(name, system_name(name), figures, aside=_aside(name, dimension, scores.n, baselines or {}))
+        for name, figures in found.items()
+    ]
     return [ours, *sorted(rest, key=lambda one: _place(one.key))]
 
 
@@ -46,6 +50,17 @@ def _given(dimension: str, baselines: Mapping[str, Any]) -> dict[str, dict[str, 
             read = {each: figure_of(told[each]) for each in SHOWN if each in told}
             found[name] = {each: figure for each, figure in read.items() if figure is not None}
     return found
+
+
+def _aside(name: str, dimension: str, n: int, baselines: Mapping[str, Any]) -> str:
+    """Say on how many tickets a baseline was measured, where not on all, and what its maker noted."""
+    dimensions = baselines.get(name)
+    told = dimensions.get(dimension) if isinstance(dimensions, Mapping) else None
+    if not isinstance(told, Mapping):
+        return ""
+    rows = told.get("n")
+    fewer = f"on {rows:,} tickets" if isinstance(rows, int) and rows != n else ""
+    return "; ".join(part for part in (fewer, str(told.get("note") or "")) if part)
 
 
 def _place(key: str) -> int:

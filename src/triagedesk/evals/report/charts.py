@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -28,7 +29,7 @@ VARIABLES = {INK: "--ink", MUTED: "--muted", ACCENT: "--accent", WARN: "--under"
 WIDTH_IN, FONT = 5.2, 9.5
 MAX_POINTS = 400
 _SVG = "http://www.w3.org/2000/svg"
-_RC = {
+_RC: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "font.size": FONT, "axes.edgecolor": MUTED, "text.color": INK,
     "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
@@ -127,12 +128,17 @@ def _whisker(axes: Axes, one: Contender, metric: str, place: float, marker: str,
               markerfacecolor=colour if filled else "none")  # fmt: skip
 
 
+def _merged(points: Sequence[calibration.Bin]) -> tuple[Floats, Floats, Floats]:
+    """Return confidence, accuracy and rows, bins of one confidence taken together: models say .95 for half of all."""
+    confidence, accuracy, rows = (np.asarray(each, dtype=np.float64) for each in zip(*points, strict=True))
+    _, where = np.unique(np.round(confidence, 3), return_inverse=True)
+    n = np.bincount(where, weights=rows).astype(np.float64)
+    return np.bincount(where, weights=confidence * rows) / n, np.bincount(where, weights=accuracy * rows) / n, n
+
+
 def calibration_curve(key: str, title: str, confidence: Floats, right: Floats) -> Markup:
     """Draw said confidence against what came true, over ten bins, with the band that chance alone would fill."""
-    points = calibration.curve(confidence, right)
-    said = np.asarray([point.confidence for point in points])
-    true = np.asarray([point.accuracy for point in points])
-    rows = np.asarray([point.rows for point in points])
+    said, true, rows = _merged(calibration.curve(confidence, right))
     low, high = (stats.binom.ppf(tail, rows, np.clip(said, 0, 1)) / rows for tail in (0.025, 0.975))
 
     def draw(axes: Axes) -> None:
@@ -142,7 +148,7 @@ def calibration_curve(key: str, title: str, confidence: Floats, right: Floats) -
         axes.set_xlabel("confidence said, %")
         axes.set_ylabel("came true, %")
         _percent_axes(axes)
-        axes.legend(loc="upper left", borderaxespad=0.2)
+        axes.legend(loc="best", borderaxespad=0.2)
 
     return _svg(key, f"{title}: calibration curve with its noise band", 3.3, draw)
 

@@ -36,6 +36,7 @@ from triagedesk.evals.report.words import (
 from triagedesk.evals.run import Run
 from triagedesk.evals.scores import AUTO_RISK, Confidence
 
+REPORT = "report.html"
 BASELINES = "baselines.json"
 UNDER = ("urgent_miss", "severe_under_triage", "under_triage", "critical_recall")
 OVER = ("false_alarm", "critical_false_alarm", "over_triage", "critical_precision")
@@ -166,4 +167,4 @@ def _slices(run: Run) -> dict[str, tuple[list[tables.SliceRow], int]]:
     return {name: tables.slice_rows(values, columns) for name, values in run.slices().items()}
 
 
-__all__ = ["OVER", "SHOWN", "UNDER", "WHOLE", "page", "write_report"]
+__all__ = ["OVER", "REPORT", "SHOWN", "UNDER", "WHOLE", "page", "write_report"]

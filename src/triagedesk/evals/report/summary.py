@@ -39,8 +39,8 @@ def plain(text: str) -> str:
 def _verdict(run: Run, manifest: Mapping[str, Any]) -> Iterator[str]:
     verdict = verdict_of(run, manifest)
     yield from (f"**{plain(verdict.headline)}**", "")
-    parts = {"What is it worth?": verdict.worth, "What does it miss?": verdict.misses, "Can it be trusted?": verdict.trust,
-             "Mind": verdict.warnings}  # fmt: skip
+    parts = {"What is it worth?": verdict.worth, "What does it miss?": verdict.misses,
+             "Can it be trusted?": verdict.trust, "Mind": verdict.warnings}  # fmt: skip
     for heading, told in parts.items():
         if told:
             yield from (f"## {heading}", "", *(f"- {plain(line)}" for line in told), "")

@@ -161,7 +161,7 @@ def running_rows(scores: Scores) -> list[tuple[str, str]]:
     if scores.repeats is not None:
         flips = ", ".join(f"{name} {percent(rate)}" for name, rate in scores.repeats.flip_rate.items())
         rows.append(("Label differs over repeats", f"{flips} (of {count(scores.repeats.tickets)} tickets)"))
-    rows.append(("Sent to a person", f"{count(scores.to_review)} ({percent(scores.to_review / scores.n if scores.n else None)})"))
+    rows.append(("Sent to a person", f"{count(scores.to_review)} ({percent(scores.to_review / max(scores.n, 1))})"))
     return rows
 
 
@@ -171,7 +171,8 @@ def identity_rows(run: Run, manifest: Mapping[str, Any]) -> list[tuple[str, str]
     told = {
         "Run": run.folder.name if run.folder else None, "Started": manifest.get("started_at"),
         "Data set": " / ".join(str(data[key]) for key in ("name", "split") if data.get(key)),
-        "Data hash": data.get("sha256"), "Tickets asked": f"{data.get('asked')} of {data.get('rows')}" if data else None,
+        "Data hash": data.get("sha256"),
+        "Tickets asked": f"{data.get('asked')} of {data.get('rows')}" if data else None,
         "Times the split was opened": data.get("openings") or None,
         "System": (manifest.get("config") or {}).get("system"),
         "Playbook": manifest.get("playbook") or run.sheet.playbook.identity, "Prompt": manifest.get("prompt"),

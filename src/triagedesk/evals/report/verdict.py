@@ -77,8 +77,9 @@ def _by_misses(scores: DimensionScores) -> tuple[Mood, str]:
 
 def _worth(scores: Scores) -> Iterator[str]:
     for name, each in scores.dimensions.items():
-        right, constant = each.figures["accuracy"], majority(each)
-        yield f"{title_of(name)}: right in {_spread('accuracy', right)} of {count(each.n)} tickets{_lead(right, constant)}."
+        right = each.figures["accuracy"]
+        told = f"{title_of(name)}: right in {_spread('accuracy', right)} of {count(each.n)} tickets"
+        yield f"{told}{_lead(right, majority(each))}."
     yield f"All of it right at once: {_spread('joint_exact', scores.joint_exact)}."
 
 
@@ -101,22 +102,24 @@ def _misses(run: Run) -> Iterator[str]:
         yield from _graded_misses(run, name)
     scores = run.metrics.dimensions.get("escalation")
     if scores is not None and "escalated_recall" in scores.figures:
-        yield f"Of the tickets that need escalation it finds {_spread('escalated_recall', scores.figures['escalated_recall'])}."
+        found = scores.figures["escalated_recall"]
+        yield f"Of the tickets that need escalation it finds {_spread('escalated_recall', found)}."
 
 
 def _graded_misses(run: Run, name: str) -> Iterator[str]:
     scores, scale = run.metrics.dimensions[name], run.sheet.scales[name]
+    told = {each: _spread(each, figure) for each, figure in scores.figures.items() if figure.value is not None}
     urgent = sum(sum(row) for row in scores.confusion[scale.urgent_from :])
     if urgent:
         yield (
             f"Of {count(urgent)} urgent tickets ({' or '.join(scale.labels[scale.urgent_from :])}) it calls "
-            f"{_spread('urgent_miss', scores.figures['urgent_miss'])} not urgent."
+            f"{told['urgent_miss']} not urgent."
         )
-        yield f"Two or more levels too low: {_spread('severe_under_triage', scores.figures['severe_under_triage'])} of all."
-    if scores.figures["critical_recall"].value is not None:
-        yield f"Of the {scale.labels[-1]} ones it finds {_spread('critical_recall', scores.figures['critical_recall'])}."
-    if scores.figures["false_alarm"].value is not None:
-        yield f"The price: {_spread('false_alarm', scores.figures['false_alarm'])} of the others are called urgent."
+        yield f"Two or more levels too low: {told['severe_under_triage']} of all."
+    if "critical_recall" in told:
+        yield f"Of the {scale.labels[-1]} ones it finds {told['critical_recall']}."
+    if "false_alarm" in told:
+        yield f"The price: {told['false_alarm']} of the others are called urgent."
 
 
 def _trust(scores: Scores, manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -127,10 +130,8 @@ def _trust(scores: Scores, manifest: Mapping[str, Any]) -> Iterator[str]:
         yield f"The model answered {count(scores.answered - fallen)}; rules stood in for it in {count(fallen)}."
     if scores.quotes:
         yield f"{percent(scores.quotes_grounded.value)} of {count(scores.quotes)} quotes stand in their ticket."
-    broken = {name: n for name, n in scores.rule_breaks.items() if n}
-    yield "The playbook's rules are never broken." if not broken else "Rules of the playbook are broken: " + ", ".join(
-        f"{name.replace('_', ' ')} in {count(n)}" for name, n in broken.items()
-    ) + "."
+    broken = ", ".join(f"{name.replace('_', ' ')} in {count(n)}" for name, n in scores.rule_breaks.items() if n)
+    yield f"Rules of the playbook are broken: {broken}." if broken else "The playbook's rules are never broken."
     yield from _sealed(manifest)
 
 
@@ -138,9 +139,11 @@ def _sealed(manifest: Mapping[str, Any]) -> Iterator[str]:
     data = manifest.get("dataset") or {}
     if data.get("split") == SEALED:
         times = int(data.get("openings") or 0)
-        yield f"The sealed test split was opened {count(times)} {'time' if times == 1 else 'times'} so far, this one included."
+        often = "once" if times == 1 else f"{count(times)} times"
+        yield f"The sealed test split was opened {often} so far, this run included."
     elif data.get("split"):
-        yield f"Measured on the split “{data['split']}”, which is open while rules and prompts are made: new tickets may fare worse."
+        told = f"Measured on the split “{data['split']}”"
+        yield f"{told}, which is open while rules and prompts are made: new tickets may fare worse."
 
 
 def _warnings(scores: Scores, manifest: Mapping[str, Any], stopped: str | None) -> Iterator[str]:
@@ -149,7 +152,8 @@ def _warnings(scores: Scores, manifest: Mapping[str, Any], stopped: str | None) 
     if scores.missing > MAX_UNANSWERED * scores.n:
         yield f"{count(scores.missing)} of {count(scores.n)} tickets were not answered; they count as wrong."
     if stopped or manifest.get("state") == "stopped":
-        yield f"The run was stopped ({stopped or manifest.get('stopped') or 'unfinished'}): what was not asked counts as wrong."
+        why = stopped or manifest.get("stopped") or "unfinished"
+        yield f"The run was stopped ({why}): what was not asked counts as wrong."
     if scores.n < FEW:
         yield f"Only {count(scores.n)} tickets: read the intervals, not the values."
     if scores.unknown_ids:

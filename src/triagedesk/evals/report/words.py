@@ -102,11 +102,11 @@ def visible(text: str) -> str:
     """Return text in which what a reader could not see, or what would turn the line round, is written out."""
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() or char in "\n\t" or _blank(char) else f"⟦{ord(char):04X}⟧" for char in text)
+    return "".join(char if _is_seen(char) else f"⟦{ord(char):04X}⟧" for char in text)
 
 
-def _blank(char: str) -> bool:
-    return unicodedata.category(char) == "Zs"
+def _is_seen(char: str) -> bool:
+    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
 
 
 def held_together(text: str) -> Markup:
