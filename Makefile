@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint gate eval bench lock clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,13 @@ lint: $(DEV_STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+eval: $(DEV_STAMP)  ## what the rules are worth on the development tickets: a table, and a page in evals/runs
+	$(BIN)/triagedesk eval run evals/configs/rules.toml
+
+gate: $(DEV_STAMP)  ## hold the rules to the blessed baseline, on forty tickets
+	$(BIN)/triagedesk eval run evals/configs/smoke.toml --runs evals/runs/gate > /dev/null
+	$(BIN)/triagedesk eval gate "$$(ls -d evals/runs/gate/*_smoke_* | tail -1)"
 
 bench: $(DEV_STAMP)  ## the benchmarks whose figures stand in docs/performance.md
 	$(BIN)/python benchmarks/run.py

@@ -25,7 +25,7 @@ URGENCY = Scale(("low", "medium", "high", "critical"), ordinal=True, cost=COST)
 ESCALATION = Scale(("management", "technical", "billing", "none"), rest="none")
 W = np.asarray(COST)
 
-many = settings(max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+many = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 class Rows(NamedTuple):
@@ -154,7 +154,7 @@ def test_every_figure_of_an_ordinal_scale_has_an_oracle_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ORACLES))
-@settings(many, max_examples=30)
+@settings(many, max_examples=20)
 @given(one=rows())
 def test_a_figure_agrees_with_its_oracle_on_weighted_rows(name: str, one: Rows) -> None:
     expected = _quiet(lambda: ORACLES[name](one))
@@ -278,8 +278,8 @@ def test_two_systems_right_on_the_same_rows_do_not_differ() -> None:
     assert intervals.mcnemar([True, False], [True, False]).p_value == 1.0
 
 
-@many
-@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=30))
+@settings(many, max_examples=15)
+@given(p_values=st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holms_adjustment_agrees_with_statsmodels(p_values: list[float]) -> None:
     expected = multitest.multipletests(p_values, method="holm")[1]
     assert intervals.holm(p_values) == pytest.approx(list(expected), abs=NEAR)
@@ -533,7 +533,7 @@ def _orders(c: Any, loss: Any) -> Any:
     return np.mean([np.cumsum(loss[order]) / np.arange(1, len(c) + 1) for order in allowed], axis=0)
 
 
-@settings(many, max_examples=30)
+@settings(many, max_examples=20)
 @given(pairs=few)
 def test_risk_over_coverage_is_the_average_over_every_order_of_ties(pairs: list[tuple[float, float]]) -> None:
     c, loss = (np.asarray(side) for side in zip(*pairs, strict=True))

@@ -15,14 +15,14 @@ def run(
 ) -> int:  # fmt: skip
     """Score a file of predictions. Raises ConfigError."""
     require_extra()
-    from triagedesk.evals.gold import read_gold
+    from triagedesk.evals.labelled.sets import rows_of
     from triagedesk.evals.predictions import read_predictions
     from triagedesk.evals.run import Run
     from triagedesk.evals.sheet import make_sheet
     from triagedesk.playbook import load_playbook
 
     playbook = load_playbook(playbook_file)
-    sheet = make_sheet(read_gold(gold, playbook), read_predictions(predictions), playbook)
+    sheet = make_sheet(rows_of(gold, playbook), read_predictions(predictions), playbook)
     done = Run(sheet, draws, seed)
     scores = done.metrics
     if html is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from triagedesk.cli.terminal import console, inert
@@ -49,21 +50,37 @@ def _cell(dimension: DimensionScores, name: str) -> str:
 
 def facts(scores: Scores) -> list[str]:
     """Return what stands under the table: rows, sources, breaks of rules, quotes, time, money."""
-    breaks = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in scores.rule_breaks.items() if n) or "none"
-    lines = [f"n {scores.n}, answered {scores.answered}, all dimensions right {figure(scores.joint_exact)}"]
-    if scores.sources:
-        lines.append("answered by " + ", ".join(f"{name} {n}" for name, n in scores.sources.items()))
-    for title, counted in (("fallbacks", scores.fallback_reasons), ("errors", scores.errors)):
+    return [*_rows(scores), *_trust(scores), *_price(scores), *_elsewhere(scores)]
+
+
+def _rows(scores: Scores) -> Iterator[str]:
+    yield f"n {scores.n}, answered {scores.answered}, all dimensions right {figure(scores.joint_exact)}"
+    titles = (("answered by", scores.sources), ("fallbacks", scores.fallback_reasons), ("errors", scores.errors))
+    for title, counted in titles:
         if counted:
-            lines.append(f"{title} " + ", ".join(f"{name} {n}" for name, n in counted.items()))
-    lines.append(f"rule breaks {breaks}")
+            yield f"{title} " + ", ".join(f"{name} {n}" for name, n in counted.items())
+
+
+def _trust(scores: Scores) -> Iterator[str]:
+    breaks = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in scores.rule_breaks.items() if n) or "none"
+    yield f"rule breaks {breaks}"
     if scores.quotes:
-        lines.append(f"quotes that stand in the ticket {figure(scores.quotes_grounded)} of {scores.quotes}")
-    if scores.latency.n:
-        lines.append(f"latency p50 {scores.latency.p50_ms:.1f} ms, p95 {scores.latency.p95_ms:.1f} ms, cached left out")
-    if scores.cost_usd is not None:
-        lines.append(f"cost ${scores.cost_usd:.4f}")
+        yield f"quotes that stand in the ticket {figure(scores.quotes_grounded)} of {scores.quotes}"
+    if scores.asked_again:
+        yield f"answers that took a second ask {scores.asked_again}"
     if scores.repeats is not None:
-        flips = ", ".join(f"{name} {rate:.3f}" for name, rate in scores.repeats.flip_rate.items())
-        lines.append(f"flip rate over repeats: {flips}")
-    return lines
+        yield "flip rate over repeats: " + ", ".join(f"{n} {rate:.3f}" for n, rate in scores.repeats.flip_rate.items())
+
+
+def _price(scores: Scores) -> Iterator[str]:
+    if scores.latency.n:
+        yield f"latency p50 {scores.latency.p50_ms:.1f} ms, p95 {scores.latency.p95_ms:.1f} ms, cached left out"
+    if scores.cost_usd is not None:
+        yield f"cost ${scores.cost_usd:.4f}"
+
+
+def _elsewhere(scores: Scores) -> Iterator[str]:
+    for name, dimension in scores.dimensions.items():
+        if dimension.at_prevalence:
+            shown = (f"{each.replace('_', ' ')} {figure(value)}" for each, value in dimension.at_prevalence.items())
+            yield f"{name} at a desk's own shares: {', '.join(shown)}"

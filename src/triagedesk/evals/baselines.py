@@ -13,7 +13,7 @@ from triagedesk.evals.datasets import load_dataset
 from triagedesk.evals.folder import RunFolder
 from triagedesk.evals.gold import Gold
 from triagedesk.evals.labelled.annotations import Annotation, read_annotations
-from triagedesk.evals.learned import FOLDS, enough, learned, out_of_fold
+from triagedesk.evals.learned import FOLDS, enough, learned, out_of_fold, word_features
 from triagedesk.evals.metrics import counts
 from triagedesk.evals.metrics.draws import DRAWS, numbered_groups, percentile_interval
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Ints, Scale
@@ -62,10 +62,11 @@ def baselines(
     made: Baselines = {"majority": {}, "prior_random": {}, "tfidf_logreg": {}}
     asked = {row.id for row in sheet.gold}
     apart = [row for row in train or () if row.id not in asked]
+    words = _words(_some(sheet.gold, seed), _some(apart, seed + 1))
     for name, scale in sheet.scales.items():
         made["majority"][name] = _majority(sheet, name, scale, apart, draws, seed)
         made["prior_random"][name] = _prior_random(sheet, name, scale, apart, draws, seed)
-        made["tfidf_logreg"][name] = _tfidf(sheet, name, scale, apart, draws, seed)
+        made["tfidf_logreg"][name] = _tfidf(sheet, name, scale, words, draws, seed)
     made["rules"] = _rules(sheet, draws, seed)
     made["human"] = _human(sheet, annotations, draws, seed)
     return {name: dimensions for name, dimensions in made.items() if dimensions}
@@ -136,27 +137,45 @@ def _mean(values: Floats) -> Figure:
     return Figure(value=known(defined.mean()) if defined.size else None, low=known(low), high=known(high))
 
 
-def _tfidf(sheet: Sheet, name: str, scale: Scale, train: Sequence[Gold], draws: int, seed: int) -> Baseline:
-    rows = _some([row for row in sheet.gold if name in row.labels], seed)
-    read = _some([row for row in train if name in row.labels], seed + 1)
+@dataclass(frozen=True)
+class _Words:
+    """Rows that are answered and rows that are read, with what their words are worth, counted once for all."""
+
+    rows: Sequence[Gold]
+    read: Sequence[Gold]
+    features: Any
+    read_features: Any
+
+
+def _words(rows: Sequence[Gold], read: Sequence[Gold]) -> _Words:
+    texts = [row.text for row in rows]
+    if not read:
+        return _Words(rows, read, word_features(texts)[0], None)
+    read_features, features = word_features([row.text for row in read], texts)
+    return _Words(rows, read, features, read_features)
+
+
+def _places(rows: Sequence[Gold], name: str) -> list[int]:
+    return [place for place, row in enumerate(rows) if name in row.labels]
+
+
+def _tfidf(sheet: Sheet, name: str, scale: Scale, words: _Words, draws: int, seed: int) -> Baseline:
+    asked, known_rows = _places(words.rows, name), _places(words.read, name)
+    rows, read = [words.rows[place] for place in asked], [words.read[place] for place in known_rows]
     learnt = read or rows
     codes = scale.codes([row.labels[name] for row in learnt])
     usable, rare = enough(codes, len(scale))
     if usable < 2:
         return Baseline(0, skipped=f"fewer than two labels have {FOLDS} rows to learn from ({len(learnt)} rows)")
-    chances = _chances(read, rows, codes, len(scale), seed)
+    if read:
+        chances = learned(words.read_features[known_rows], codes, words.features[asked], len(scale), seed)
+    else:
+        groups = numbered_groups([row.group for row in rows])
+        chances = out_of_fold(words.features[asked], codes, len(scale), groups=groups, seed=seed)
     said = [Prediction("", labels={name: scale.labels[int(code)]}) for code in chances.argmax(1)]
     how = f"learned from {len(read)} other rows" if read else f"{FOLDS} folds of {len(rows)} rows"
-    few = f", {rare} labels with fewer than {FOLDS} rows" if rare else ""
+    few = f", labels with fewer than {FOLDS} rows: {rare}" if rare else ""
     return replace(_scored(sheet, name, rows, said, draws, seed), note=how + few)
-
-
-def _chances(read: Sequence[Gold], rows: Sequence[Gold], codes: Ints, labels: int, seed: int) -> Floats:
-    texts = [row.text for row in rows]
-    if read:
-        return learned([row.text for row in read], codes, texts, labels, seed=seed)
-    groups = numbered_groups([row.group for row in rows])
-    return out_of_fold(texts, codes, labels, groups=groups, seed=seed)
 
 
 def _some(rows: Sequence[Gold], seed: int) -> list[Gold]:

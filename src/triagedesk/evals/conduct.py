@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from triagedesk.errors import ConfigError
@@ -138,6 +138,7 @@ async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -
         draws=config.draws, concurrency=config.concurrency, voice=VOICES[config.system], journal=folder.predictions,
         retry_errors=wish.retry_errors, max_cost_usd=wish.max_cost_usd, watch=watch,
     )  # fmt: skip
+    run = replace(run, prevalence=config.prevalence)
     write_results(folder, run)
     write_baselines(folder, run, setup)
     scores = run.metrics
@@ -169,4 +170,4 @@ def reopened(path: Path) -> tuple[RunFolder, Run]:
     rows = dataset.rows[: data["asked"]]
     answers = asked_before(folder.predictions).values()
     sheet = make_sheet(rows, [one for one in answers if one.k < manifest["k"]], playbook, voice=VOICES[config.system])
-    return folder, Run(sheet, config.draws, manifest["seed"], path, manifest.get("stopped"))
+    return folder, Run(sheet, config.draws, manifest["seed"], path, manifest.get("stopped"), config.prevalence)

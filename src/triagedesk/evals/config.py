@@ -57,6 +57,9 @@ class EvalConfig(Frozen):
     train: tuple[str, ...] = Field(default=(), description="splits that the TF-IDF baseline learns from; else 5 folds")
     columns: dict[str, str] = Field(default_factory=dict, description="of a CSV file: our field = its column")
     settings: dict[str, Any] = Field(default_factory=dict, description="any other setting of the desk")
+    prevalence: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="share of each label on a real desk, by dimension"
+    )
     gates: Gates = Gates()
 
     @model_validator(mode="after")

@@ -38,6 +38,10 @@ def find_file(config: EvalConfig, split: str, root: Path) -> Path:
     """Return the file of a split. `root` is the folder that holds `datasets/`. Raises ConfigError."""
     named = Path(config.dataset)
     tried = [named, root / named] if named.suffix else [root / "datasets" / named / f"{split}.jsonl"]
+    if named.suffix and named.stem == SEALED != split:
+        raise ConfigError(
+            f"{named}: the {SEALED} split is opened by --split {SEALED} alone, so that openings are counted"
+        )
     public = PUBLIC.get(config.dataset)
     if public is not None:
         tried += [Path(folder) / public.file for folder in (os.environ.get(PUBLIC_ROOT), "data") if folder]

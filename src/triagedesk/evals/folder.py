@@ -81,7 +81,7 @@ def package_version() -> str:
 
 def run_identity(config: EvalConfig, dataset: Dataset, playbook: Playbook, prompt: str | None) -> str:
     """Return the hash that names a configuration: all that decides what is asked and what is answered."""
-    aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split"}
+    aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split", "prevalence"}
     asked = {} if config.system == "rules" else config.desk_settings().model_dump(mode="json", include=DECIDING)
     parts = {
         **config.model_dump(mode="json", exclude=aside), "asked": asked,

@@ -45,10 +45,6 @@ class Journal:
         self._stream.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
         self._stream.flush()
 
-    def sync(self) -> None:
-        """Have the lines on the disk, for a machine that loses power."""
-        os.fsync(self._stream.fileno())
-
 
 def _cut_torn_line(path: Path) -> None:
     """Take away what a kill left of a last line without its line feed; the row is asked again."""

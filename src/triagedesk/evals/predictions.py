@@ -18,12 +18,14 @@ class Prediction:
 
     `labels` may hold what is no label of the playbook, or nothing at all: it is counted, never dropped. `strength` is
     the classifier's raw score in [0, 1] before calibration. `latency_ms` is None where nothing was timed or the answer
-    came from a cache. `error` names why there is no answer.
+    came from a cache. `error` names why there is no answer, `asks` how
+    often the model was asked.
     """
 
     id: str
     k: int = 0
     attempt: int = 1
+    asks: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
     confidence: Mapping[str, float] = field(default_factory=dict)
     strength: Mapping[str, float] = field(default_factory=dict)
@@ -130,6 +132,7 @@ def _take_provenance(prediction: Prediction, said: Mapping[str, Any]) -> None:
     prediction.model = provenance.get("model")
     prediction.tokens = provenance.get("tokens") or {}
     prediction.cost_usd = provenance.get("cost_usd")
+    prediction.asks = int(provenance.get("attempts") or 0)
     if prediction.source != "cache" and provenance.get("elapsed_ms"):
         prediction.latency_ms = float(provenance["elapsed_ms"])
 

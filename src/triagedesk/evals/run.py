@@ -18,13 +18,11 @@ from triagedesk.evals.gold import Gold
 from triagedesk.evals.journal import Asked, Journal, last_attempts, lines_of
 from triagedesk.evals.metrics.draws import DRAWS
 from triagedesk.evals.predictions import Prediction, prediction_of
-from triagedesk.evals.scores import Scores, score
+from triagedesk.evals.scores import Prevalence, Scores, score
 from triagedesk.evals.sheet import Sheet, Voice, make_sheet
 from triagedesk.evals.slices import SliceScores, score_slices
 from triagedesk.evals.systems import Answer, Labeller, System, as_system
 from triagedesk.playbook import Playbook, load_playbook
-
-SYNC_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -138,11 +136,12 @@ class Run:
     seed: int = 0
     folder: Path | None = None
     stopped: str | None = None
+    prevalence: Prevalence | None = None
 
     @cached_property
     def metrics(self) -> Scores:
         """Every figure with its interval."""
-        return score(self.sheet, draws=self.draws, seed=self.seed)
+        return score(self.sheet, draws=self.draws, seed=self.seed, prevalence=self.prevalence)
 
     def slices(self, name: str | None = None) -> dict[str, dict[str, SliceScores]]:
         """Figures by slice and value, or of one slice (channel, tier, language, length, source, trait)."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from triagedesk.evals.metrics import agreement, calibration, counts, selective
 from triagedesk.evals.metrics.draws import DRAWS, Sample, percentile_interval
@@ -18,6 +19,13 @@ from triagedesk.models import Frozen
 SMALL_SLICE = 30
 """Slices with fewer rows are shown in grey and judged by nothing."""
 AUTO_RISK = 0.05
+
+PREVALENCE_BOUND = frozenset(
+    ("accuracy", "critical_precision", "macro_f1", "triage_cost", "under_triage", "over_triage")
+)
+"""What changes with the share of each label; recall of a label does not."""
+
+Prevalence = Mapping[str, Mapping[str, float]]
 
 
 class Figure(Frozen):
@@ -66,6 +74,9 @@ class DimensionScores(Frozen):
     per_label: dict[str, LabelFigures]
     confusion: tuple[tuple[int, ...], ...]
     confidence: Confidence | None = None
+    at_prevalence: dict[str, Figure] = Field(
+        default_factory=dict, description="figures reweighted to the shares that labels have on a real desk"
+    )
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures by name beside the rest."""
@@ -109,6 +120,7 @@ class Scores(Frozen):
     fallback_reasons: dict[str, int]
     models: dict[str, int]
     to_review: int
+    asked_again: int = Field(default=0, description="answers that came only after a re-ask: never valid at once")
     latency: Latency
     tokens: dict[str, int]
     cost_usd: float | None
@@ -120,8 +132,12 @@ class Scores(Frozen):
         return {"n": self.n, "dimensions": {name: each.as_json() for name, each in self.dimensions.items()}, **plain}
 
 
-def score(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Scores:
-    """Score a sheet. Rates get Wilson's interval, or where rows come in groups and for all else a bootstrap's."""
+def score(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0, prevalence: Prevalence | None = None) -> Scores:
+    """Score a sheet. Rates get Wilson's interval, or where rows come in groups and for all else a bootstrap's.
+
+    `prevalence` gives, by dimension, the share that each label has on a real desk: gold sets hold more emergencies.
+    """
+    shares = prevalence or {}
     grounded, quotes = sheet.quotes()
     predictions = sheet.predictions
     answered = sum(bool(sheet.labels(one)) for one in predictions)
@@ -130,48 +146,70 @@ def score(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0) -> Scores:
         errors=_count(one.error for one in predictions), unknown_ids=sheet.unknown,
         clustered=sheet.groups is not None, draws=draws, seed=seed,
         joint_exact=_joint(sheet, draws, seed),
-        dimensions={name: dimension_scores(sheet, name, draws=draws, seed=seed) for name in sheet.scales},
+        dimensions={
+            name: dimension_scores(sheet, name, draws=draws, seed=seed, prevalence=shares.get(name))
+            for name in sheet.scales
+        },
         rule_breaks=dict(sheet.rule_breaks()), quotes_grounded=rate_figure(grounded, quotes), quotes=quotes,
         sources=_count(one.source for one in predictions),
         fallback_reasons=_count(one.fallback_reason for one in predictions),
         models=_count(one.model for one in predictions),
-        to_review=sum(one.needs_review for one in predictions),
+        to_review=sum(one.needs_review for one in predictions), asked_again=sum(one.asks > 1 for one in predictions),
         latency=_latency(sheet), tokens=_tokens(sheet), cost_usd=_cost(sheet), repeats=_repeats(sheet),
     )  # fmt: skip
 
 
-def dimension_scores(sheet: Sheet, dimension: str, *, draws: int = DRAWS, seed: int = 0) -> DimensionScores:
+def dimension_scores(
+    sheet: Sheet, dimension: str, *, draws: int = DRAWS, seed: int = 0, prevalence: Mapping[str, float] | None = None
+) -> DimensionScores:
     """Score one dimension over the rows that have a gold label in it."""
     scale, rows = sheet.scales[dimension], sheet.rows(dimension)
     gold, said = (codes[rows] for codes in sheet.codes(dimension))
     table = counts.confusion(gold, said, scale)
     groups = None if sheet.groups is None else sheet.groups[rows]
+    drawn = _draw(gold, said, groups, scale, draws, seed) if draws else None
     return DimensionScores(
         n=len(rows), labels=scale.labels,
         dropped_labels=tuple(label for label, n in zip(scale.labels, counts.support(table), strict=True) if n == 0),
-        figures=_figures(gold, said, groups, scale, draws, seed),
+        figures=_figures(table, drawn, scale, clustered=groups is not None),
+        at_prevalence=_reweighted(table, drawn, scale, prevalence) if prevalence else {},
         per_label=_per_label(table, scale),
         confusion=tuple(tuple(int(cell) for cell in row) for row in table),
         confidence=_confidence(sheet.confidences(dimension)[rows], gold == said),
     )  # fmt: skip
 
 
-def _figures(gold: Ints, said: Ints, groups: Ints | None, scale: Scale, draws: int, seed: int) -> dict[str, Figure]:
-    table = counts.confusion(gold, said, scale)
+def _draw(gold: Ints, said: Ints, groups: Ints | None, scale: Scale, draws: int, seed: int) -> Floats:
+    """Return confusion counts of bootstrap draws, shape (draws, K, K+1)."""
     width = len(scale) + 1
     column = np.where(said == NO_ANSWER, len(scale), said)
     sample = Sample(gold * width + column, len(scale) * width, _renumbered(groups))
-    drawn = sample.draw(draws, seed).reshape(draws, len(scale), width) if draws else None
+    return sample.draw(draws, seed).reshape(draws, len(scale), width)
+
+
+def _figures(table: Floats, drawn: Floats | None, scale: Scale, *, clustered: bool) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     for name, rater in counts.raters(scale).items():
         rate = rater(table, scale)
-        if groups is None or drawn is None:
+        if not clustered or drawn is None:
             found[name] = rate_figure(float(rate.hits), float(rate.n))
         else:
             found[name] = _drawn(counts.as_value(rate), counts.as_value(rater(drawn, scale)))
     for name, metric in counts.numbers(scale).items():
         found[name] = _drawn(metric(table, scale), None if drawn is None else metric(drawn, scale))
     return found
+
+
+def _reweighted(
+    table: Floats, drawn: Floats | None, scale: Scale, prevalence: Mapping[str, float]
+) -> dict[str, Figure]:
+    """Return the figures that depend on how frequent labels are, with gold rows weighted to the shares given."""
+    wanted = np.asarray([prevalence.get(label, 0.0) for label in scale.labels], dtype=np.float64)
+    support = counts.support(table)
+    weights = np.divide(wanted / wanted.sum() * support.sum(), support, out=np.zeros_like(wanted), where=support > 0)
+    known_figures = counts.figures(table * weights[:, None], scale)
+    spread = {} if drawn is None else counts.figures(drawn * weights[None, :, None], scale)
+    return {name: _drawn(value, spread.get(name)) for name, value in known_figures.items() if name in PREVALENCE_BOUND}
 
 
 def _renumbered(groups: Ints | None) -> Ints | None:
@@ -251,13 +289,13 @@ def _latency(sheet: Sheet) -> Latency:
 
 def _tokens(sheet: Sheet) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for one in sheet.predictions:
+    for one in sheet.all_predictions():
         total.update({name: int(n) for name, n in one.tokens.items()})
     return dict(total)
 
 
 def _cost(sheet: Sheet) -> float | None:
-    prices = [one.cost_usd for one in sheet.predictions if one.cost_usd is not None]
+    prices = [one.cost_usd for one in sheet.all_predictions() if one.cost_usd is not None]
     return sum(prices) if prices else None
 
 

@@ -46,6 +46,12 @@ class Sheet:
             return prediction.labels
         return (prediction.rules if self.voice == "rules" else prediction.opinion) or {}
 
+    def all_predictions(self) -> Iterable[Prediction]:
+        """Yield every prediction, those of further repeats included."""
+        yield from self.predictions
+        for several in self.repeats.values():
+            yield from (one for one in several if one.k > 0)
+
     def rows(self, dimension: str) -> Ints:
         """Return the places of rows that have a gold label in this dimension."""
         return np.asarray([i for i, row in enumerate(self.gold) if dimension in row.labels], dtype=np.int64)

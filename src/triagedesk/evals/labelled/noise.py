@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from triagedesk.evals.gold import Gold, scales_of
-from triagedesk.evals.learned import FOLDS, enough, out_of_fold
+from triagedesk.evals.learned import FOLDS, enough, out_of_fold, word_features
 from triagedesk.evals.metrics.draws import numbered_groups
 from triagedesk.evals.metrics.intervals import wilson
 from triagedesk.evals.metrics.scale import Floats, Ints, Scale
@@ -83,14 +83,16 @@ class Noise:
 def noise(rows: Sequence[Gold], playbook: Playbook, *, top: int = 20, seed: int = 0) -> dict[str, Noise]:
     """Judge the labels of every dimension that rows have labels for."""
     found = {}
+    features, _ = word_features([row.text for row in rows])
     for name, scale in scales_of(rows, playbook).items():
-        held = [row for row in rows if name in row.labels]
+        places = [place for place, row in enumerate(rows) if name in row.labels]
+        held = [rows[place] for place in places]
         codes = scale.codes([row.labels[name] for row in held])
         if len(held) < FEW_ROWS or enough(codes, len(scale))[0] < 2:
             found[name] = _too_few(codes, scale)
             continue
         groups = numbered_groups([row.group for row in held])
-        chances = out_of_fold([row.text for row in held], codes, len(scale), groups=groups, seed=seed)
+        chances = out_of_fold(features[places], codes, len(scale), groups=groups, seed=seed)
         found[name] = judged(held, codes, chances, scale, top=top, seed=seed)
     return found
 

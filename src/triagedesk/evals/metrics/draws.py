@@ -7,6 +7,7 @@ else intervals come out too narrow (Cameron, Gelbach and Miller 2008).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from scipy.sparse import csr_matrix
 from triagedesk.evals.metrics.scale import Floats, Ints
 
 DRAWS = 2000
-_CELLS_AT_ONCE = 20_000_000
+_CELLS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -48,17 +49,27 @@ class Sample:
         return self._draw_groups(rng, draws)
 
     def _draw_groups(self, rng: np.random.Generator, draws: int) -> Floats:
-        groups = self.groups
-        assert groups is not None
-        size = int(groups.max()) + 1
-        by_group = csr_matrix((np.ones(len(groups)), (groups, self.cells)), shape=(size, self.width))
-        step = max(1, _CELLS_AT_ONCE // size)
+        """Draw groups. Those that hold the same cells are alike, so that a draw is multinomial over their kinds."""
+        kinds, rows = self._kinds()
+        size = int(rows.sum())
+        step = max(1, _CELLS_AT_ONCE // len(rows))
         parts = []
         for start in range(0, draws, step):
-            taken = rng.multinomial(size, np.full(size, 1 / size), size=min(step, draws - start))
-            parts.append(np.asarray(csr_matrix(taken) @ by_group.toarray() if self.width <= 64
-                                    else (csr_matrix(taken) @ by_group).toarray()))  # fmt: skip
-        return np.concatenate(parts).astype(np.float64)
+            taken = rng.multinomial(size, rows / size, size=min(step, draws - start))
+            parts.append((kinds @ taken.T.astype(np.float64)).T)
+        return np.concatenate(parts)
+
+    def _kinds(self) -> tuple[csr_matrix, Ints]:
+        """Return the cells of each kind of group, shape (width, kinds), and how many groups are of it."""
+        groups = self.groups
+        assert groups is not None
+        ends = np.cumsum(np.bincount(groups))[:-1]
+        held = Counter(part.tobytes() for part in np.split(self.cells[np.lexsort((self.cells, groups))], ends))
+        cells = [np.frombuffer(kind, dtype=self.cells.dtype) for kind in held]
+        of = np.repeat(np.arange(len(held)), [len(each) for each in cells])
+        place = (np.concatenate(cells), of)
+        kinds = csr_matrix((np.ones(len(of)), place), shape=(self.width, len(held)))
+        return kinds, np.fromiter(held.values(), dtype=np.int64, count=len(held))
 
 
 def numbered_groups(groups: Sequence[Any]) -> Ints | None:

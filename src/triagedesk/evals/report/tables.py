@@ -9,7 +9,7 @@ from typing import Any
 from triagedesk.evals.metrics.scale import Scale
 from triagedesk.evals.report.words import count, interval_text, milliseconds, number, percent, value_text
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import DimensionScores, Scores
+from triagedesk.evals.scores import DimensionScores, Figure, Scores
 from triagedesk.evals.slices import SliceScores
 
 MATRIX_LABELS = 12
@@ -100,11 +100,16 @@ def label_rows(scores: DimensionScores) -> list[tuple[str, ...]]:
 
 def figure_rows(scores: DimensionScores, names: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return metric, value and interval of those figures that there are."""
-    return [
-        (name, value_text(name, scores.figures[name]), interval_text(name, scores.figures[name]))
-        for name in names
-        if name in scores.figures
-    ]
+    return _rows_of({name: scores.figures[name] for name in names if name in scores.figures})
+
+
+def prevalence_rows(scores: DimensionScores) -> list[tuple[str, str, str]]:
+    """Return metric, value and interval of the figures at a desk's own shares of labels, if any were given."""
+    return _rows_of(scores.at_prevalence)
+
+
+def _rows_of(figures: Mapping[str, Figure]) -> list[tuple[str, str, str]]:
+    return [(name, value_text(name, figure), interval_text(name, figure)) for name, figure in figures.items()]
 
 
 @dataclass(frozen=True)
