@@ -1,4 +1,4 @@
-"""What the tests of notifications share: receivers on loopback that write down what comes, and a clock without waiting."""
+"""What the tests of notifications share: receivers on loopback that write things down, and a clock that never waits."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def receiver(*replies: int | tuple[int, Mapping[str, str]], holds: bool = False)
             self.end_headers()
             self.wfile.write(b"ok")
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstairs
             """Say nothing."""
 
     with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:

@@ -74,19 +74,21 @@ def _listener(port: int) -> socket.socket:
 async def _over_stdio(settings: Settings, search: Search | None) -> None:
     from triagedesk.cli.terminal import warn
     from triagedesk.desk import open_desk
-    from triagedesk.mcp import serve_stdio
 
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         warn("This speaks MCP on standard input and output: an assistant starts it (docs/mcp.md). Ctrl-D ends it.")
-    async with open_desk(settings) as desk:
+    async with open_desk(settings) as desk:  # what is wrong with the settings is said before seconds of imports
+        from triagedesk.mcp import serve_stdio
+
         await serve_stdio(desk, search)
 
 
 async def _over_http(settings: Settings, listener: socket.socket, search: Search | None) -> None:
     from triagedesk.cli.terminal import warn
     from triagedesk.desk import open_desk
-    from triagedesk.mcp import PATH, serve_http
 
     async with open_desk(settings) as desk:
+        from triagedesk.mcp import PATH, serve_http
+
         warn(f"MCP on http://127.0.0.1:{listener.getsockname()[1]}{PATH}, for this machine alone. Ctrl-C ends it.")
         await serve_http(desk, listener, search)
