@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "ticket.json").write_text(json.dumps({"body": "My card was charged twice."}), encoding="utf-8")
     rows = "id,body\n1,My card was charged twice.\n2,Where is my invoice?\n"
     (made / "tickets.csv").write_text(rows, encoding="utf-8")
+    evals_folder(made)
     return made
+
+
+def evals_folder(made: Path) -> None:
+    """Lay out a few gold tickets, predictions, and two runs of which the first is blessed."""
+    gold = (README.parent / "evals/datasets/support/smoke.jsonl").read_text(encoding="utf-8").splitlines()[:12]
+    said = [{"ticket_id": (row := json.loads(line))["ticket"]["id"], "labels": row["labels"]} for line in gold]
+    (made / "evals/configs").mkdir(parents=True)
+    (made / "evals/datasets/support").mkdir(parents=True)
+    for name in ("gold.jsonl", "evals/datasets/support/dev.jsonl"):
+        (made / name).write_text("\n".join(gold) + "\n", encoding="utf-8")
+    (made / "predictions.jsonl").write_text("\n".join(map(json.dumps, said)) + "\n", encoding="utf-8")
+    shutil.copy(README.parent / "evals/configs/rules.toml", made / "evals/configs")
+    done = run("triagedesk eval run evals/configs/rules.toml", made)
+    assert done.returncode == 0, done.stderr
+    first = next((made / "evals/runs").iterdir())
+    shutil.copytree(first, made / "evals/runs/B")
+    first.rename(made / "evals/runs/A")
+    assert run("triagedesk eval bless evals/runs/A", made).returncode == 0
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -88,14 +108,18 @@ def test_an_output_that_the_readme_marks_comes_out(command: str, folder: Path) -
 
 
 @pytest.mark.parametrize("number", range(len(list(blocks("python")))))
-def test_the_readmes_python_runs(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_readmes_python_runs(
+    number: int, capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
     program = list(blocks("python"))[number]
     code = compile(program, str(README), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     names: dict[str, object] = {}
     pending = eval(code, names)
     if pending is not None:
         asyncio.run(pending)
-    assert "suggestion" in names or capsys.readouterr().out.strip() == "high"
+    said = capsys.readouterr().out.strip()
+    assert "suggestion" in names or said == "high" or "value=1.0" in said
 
 
 def table() -> str:
