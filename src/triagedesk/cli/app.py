@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from triagedesk.cli.eval_app import eval_app
+from triagedesk.cli.mcp import attach as attach_mcp
 from triagedesk.cli.options import (
     BaseUrlOption,
     CacheDirOption,
@@ -19,6 +20,7 @@ from triagedesk.cli.options import (
     PlaybookOption,
     PromptOption,
 )
+from triagedesk.cli.service_app import keys_app, serve
 
 app = typer.Typer(
     name="triagedesk",
@@ -32,6 +34,9 @@ cache_app = typer.Typer(name="cache", help="Look at or empty the answer cache.",
 app.add_typer(playbook_app)
 app.add_typer(cache_app)
 app.add_typer(eval_app)
+app.add_typer(keys_app)
+app.command()(serve)
+attach_mcp(app)
 
 
 def version_line() -> str:

@@ -1,0 +1,12 @@
+"""Notifications: who is told of a critical ticket, a missed time or a due step, and how, without anybody waiting."""
+
+from __future__ import annotations
+
+from triagedesk.service.notify.notice import Kind, Notice, Severity, notice_of
+from triagedesk.service.notify.notifier import Clock, Notifier, TargetState, open_notifier
+from triagedesk.service.notify.targets import Targets, load_targets, read_targets
+
+__all__ = [
+    "Clock", "Kind", "Notice", "Notifier", "Severity", "TargetState", "Targets", "load_targets", "notice_of",
+    "open_notifier", "read_targets",
+]  # fmt: skip

@@ -1,0 +1,266 @@
+"""The notifier: alarms wait in bounded queues in memory, one task a target tells them, and nobody waits for it.
+
+A queue that is full, a target that is down, a wish to wait: all of it is counted, none of it reaches a suggestion.
+What must survive a restart is found again by the scheduler, which asks the store what is due.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Protocol
+
+import anyio
+
+from triagedesk.classifiers.transport import hush_vendors, open_client
+from triagedesk.logs import get_logger
+from triagedesk.privacy import warm_up
+from triagedesk.service.notify.attempt import Attempt, Failure
+from triagedesk.service.notify.notice import Notice
+from triagedesk.service.notify.senders import Sender, sender_for
+from triagedesk.service.notify.targets import Target
+
+MAX_QUEUED = 1_000
+MAX_ATTEMPTS = 6
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Waits between attempts: 1, 2, 4, 8 … seconds, each up to half longer at random; a Retry-After wins."""
+ATTEMPT_S = 10.0
+DRAIN_S = 5.0
+_MAX_CONNECTIONS = 16
+
+
+class Clock(Protocol):
+    """Time as the notifier needs it; a test's clock does not wait."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        ...
+
+    def now(self) -> datetime:
+        """The time of day, with its zone."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Come back after so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """The time of day in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        await anyio.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """What metrics show of a target. Counts are since the start; `failures` are attempts by closed reason."""
+
+    name: str
+    type: str
+    queued: int
+    sent: int
+    retried: int
+    dropped: int
+    dead: int
+    failures: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    notice: Notice
+    delivery_id: str = field(default_factory=lambda: f"n_{secrets.token_hex(13)}")
+
+
+class Notifier:
+    """Tells every target of an alarm. Made by `open_notifier`; use it on the loop that opened it."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self._lines = tuple(lines)
+
+    def notify(self, notice: Notice) -> int:
+        """Take an alarm and return at once: how many targets will be told. Never waits, never raises."""
+        return sum(line.take(notice) for line in self._lines)
+
+    def state(self) -> tuple[TargetState, ...]:
+        """Return what each target did so far."""
+        return tuple(line.state() for line in self._lines)
+
+    async def idle(self) -> None:
+        """Wait until nothing waits to be sent."""
+        for line in self._lines:
+            await line.idle()
+
+
+class Line:
+    """One target's queue, rate, attempts and counts."""
+
+    def __init__(
+        self, target: Target, sender: Sender, *, clock: Clock, max_queued: int = MAX_QUEUED,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> None:  # fmt: skip
+        self._target, self._sender, self._clock = target, sender, clock
+        self._max_queued, self._max_attempts = max_queued, max_attempts
+        self._queue: deque[_Waiting] = deque()
+        self._rate = Rate(target.per_minute / 60, target.burst, clock)
+        self._changed = anyio.Event()
+        self._closing = False
+        self._counts: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._log = get_logger("notify")
+
+    def take(self, notice: Notice) -> bool:
+        """Put an alarm into the queue; a full queue drops the new one, so that an incident's first alarm stays."""
+        if notice.kind not in self._target.kinds:
+            return False
+        if self._closing or len(self._queue) >= self._max_queued:
+            self._counts["dropped"] += 1
+            self._log.warning("notification dropped", target=self._target.name, reason="queue full")
+            return False
+        self._queue.append(_Waiting(notice if self._target.quotes else notice.without_quote()))
+        self._wake()
+        return True
+
+    def close(self) -> None:
+        """Take no more; `work` ends when the queue is empty."""
+        self._closing = True
+        self._wake()
+
+    def abandon(self) -> None:
+        """Count what still waits as dropped."""
+        if self._queue:
+            self._log.warning("notifications dropped", target=self._target.name, reason="shutdown", n=len(self._queue))
+        self._counts["dropped"] += len(self._queue)
+        self._queue.clear()
+        self._wake()
+
+    async def idle(self) -> None:
+        """Wait until the queue is empty."""
+        while self._queue:
+            await self._changed.wait()
+
+    async def work(self) -> None:
+        """Send what comes, one after the other, until closed and empty."""
+        while not (self._closing and not self._queue):
+            if not self._queue:
+                await self._changed.wait()
+                continue
+            await self._deliver(self._queue[0])
+            self._queue.popleft()
+            self._wake()
+
+    def state(self) -> TargetState:
+        """Return the counts."""
+        count = self._counts
+        return TargetState(
+            self._target.name, self._target.type, len(self._queue), count["sent"], count["retried"],
+            count["dropped"], count["dead"], MappingProxyType(dict(self._failures)),
+        )  # fmt: skip
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _deliver(self, waiting: _Waiting) -> None:
+        """Try until it is told, until trying cannot help, or until the attempts are used up."""
+        for number in range(1, self._max_attempts + 1):
+            await self._rate.turn()
+            attempt = await self._attempt(waiting)
+            if attempt.failure is None:
+                self._counts["sent"] += 1
+                return
+            self._failures[attempt.failure.value] += 1
+            if not attempt.failure.retried or number == self._max_attempts:
+                self._give_up(waiting, attempt.failure, number)
+                return
+            self._counts["retried"] += 1
+            await self._clock.sleep(wait_s(number, attempt.retry_after_s))
+
+    async def _attempt(self, waiting: _Waiting) -> Attempt:
+        try:
+            return await self._sender.send(waiting.notice, waiting.delivery_id, self._clock.now())
+        except Exception as wrong:  # noqa: BLE001 - a bug in one alarm must not end the telling of all others
+            self._log.error("notification failed", target=self._target.name, error=type(wrong).__name__)
+            return Attempt(Failure.BUG)
+
+    def _give_up(self, waiting: _Waiting, failure: Failure, attempts: int) -> None:
+        self._counts["dead"] += 1
+        self._log.error(
+            "notification dead", target=self._target.name, reason=failure.value, attempts=attempts,
+            kind=waiting.notice.kind.value, suggestion_id=waiting.notice.suggestion_id,
+        )  # fmt: skip
+
+
+class Rate:
+    """A token bucket: `burst` at once, then `per_s` a second."""
+
+    def __init__(self, per_s: float, burst: int, clock: Clock) -> None:
+        self._per_s, self._burst, self._clock = per_s, burst, clock
+        self._tokens, self._at = float(burst), clock.monotonic()
+
+    async def turn(self) -> None:
+        """Wait for a token and take it."""
+        while True:
+            now = self._clock.monotonic()
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
+            self._at = now
+            if self._tokens >= 1 - 1e-9:
+                self._tokens -= 1
+                return
+            await self._clock.sleep((1 - self._tokens) / self._per_s)
+
+
+def wait_s(number: int, retry_after_s: float | None) -> float:
+    """Return the wait after the attempt of that number, in seconds."""
+    wait = min(FIRST_WAIT_S * math.pow(2, number - 1), LONGEST_WAIT_S)
+    jittered = wait * (1 + secrets.randbelow(1000) / 2000)
+    return jittered if retry_after_s is None else max(jittered, retry_after_s)
+
+
+@asynccontextmanager
+async def open_notifier(
+    targets: Sequence[Target], *, clock: Clock | None = None, max_queued: int = MAX_QUEUED,
+    max_attempts: int = MAX_ATTEMPTS, attempt_s: float = ATTEMPT_S, drain_s: float = DRAIN_S,
+) -> AsyncIterator[Notifier]:  # fmt: skip
+    """Open the notifier, and close it in the same place: what waits has `drain_s` seconds to be told."""
+    hush_vendors()  # httpx2 logs addresses at INFO, and Slack's are secrets
+    clock = clock or SystemClock()
+    if targets:
+        await anyio.to_thread.run_sync(warm_up)  # or the first notice imports telephone numbers on the loop
+    async with open_client(_MAX_CONNECTIONS) as client:
+        lines = [
+            Line(
+                target, sender_for(target, client, attempt_s), clock=clock, max_queued=max_queued,
+                max_attempts=max_attempts,
+            )
+            for target in targets
+        ]  # fmt: skip
+        async with anyio.create_task_group() as tasks:
+            for line in lines:
+                tasks.start_soon(line.work)
+            try:
+                yield Notifier(lines)
+            finally:
+                for line in lines:
+                    line.close()
+                with anyio.move_on_after(drain_s, shield=True):
+                    await Notifier(lines).idle()
+                for line in lines:
+                    line.abandon()
+                tasks.cancel_scope.cancel()

@@ -1,0 +1,1 @@
+"""The HTTP routes: each parses, calls once, and answers."""

@@ -1,0 +1,1 @@
+"""What the service remembers: SQLite by default, PostgreSQL by URL; one module per noun."""

@@ -1,0 +1,86 @@
+"""Idempotency-Keys: of many equal requests, one asks and all get its answer, whichever replica they reach."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, and_, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triagedesk.service.store.connection import Database
+from triagedesk.service.store.ids import new_id
+from triagedesk.service.store.records import Claim
+from triagedesk.service.store.tables import IdempotencyRow
+
+
+class Idempotency:
+    """The table of Idempotency-Keys, by API key; the keys themselves are kept as hashes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, key_id: str, key: str, fingerprint: str, *, stale_after_s: float = 60.0) -> Claim:
+        """Claim a key for a request whose content hashes to `fingerprint`.
+
+        `first` means: work, then call `settle` or `release`. Otherwise `suggestion_id` is the first one's answer, or
+        None while it works; another `fingerprint` than yours is a misuse. A claim without an answer after
+        `stale_after_s` seconds was left by a process that died, and is taken over.
+        """
+        digest, token = _digest(key), new_id("i")
+        its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
+
+        async def work(connection: AsyncConnection) -> Claim:
+            now = self._database.now()
+            insert = self._database.insert(IdempotencyRow).values(
+                key_id=key_id, digest=digest, fingerprint=fingerprint, at=now, taken_by=token
+            )
+            await connection.execute(
+                insert.on_conflict_do_update(
+                    index_elements=[IdempotencyRow.key_id, IdempotencyRow.digest],
+                    set_={"fingerprint": fingerprint, "at": now, "taken_by": token},
+                    where=and_(
+                        IdempotencyRow.suggestion_id.is_(None),
+                        IdempotencyRow.at < now - timedelta(seconds=stale_after_s),
+                    ),
+                )
+            )
+            row = (await connection.execute(select(IdempotencyRow).where(its))).one()
+            return Claim(row.taken_by == token, row.fingerprint, row.suggestion_id)
+
+        return await self._database.write(work)
+
+    async def settle(self, key_id: str, key: str, suggestion_id: str) -> None:
+        """Say what the first request got; an answer that is there already stays."""
+        digest = _digest(key)
+
+        async def work(connection: AsyncConnection) -> None:
+            its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
+            open_ones = update(IdempotencyRow).where(its, IdempotencyRow.suggestion_id.is_(None))
+            await connection.execute(open_ones.values(suggestion_id=suggestion_id))
+
+        await self._database.write(work)
+
+    async def release(self, key_id: str, key: str) -> None:
+        """Give a claim back that came to nothing, so that the caller may try again."""
+        digest = _digest(key)
+
+        async def work(connection: AsyncConnection) -> None:
+            its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
+            await connection.execute(delete(IdempotencyRow).where(its, IdempotencyRow.suggestion_id.is_(None)))
+
+        await self._database.write(work)
+
+    async def forget(self, before: datetime) -> int:
+        """Forget what is older (a day is what callers expect). Returns how many went."""
+
+        async def work(connection: AsyncConnection) -> int:
+            gone: CursorResult[Any] = await connection.execute(delete(IdempotencyRow).where(IdempotencyRow.at < before))
+            return gone.rowcount
+
+        return await self._database.write(work)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

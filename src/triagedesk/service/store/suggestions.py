@@ -1,0 +1,102 @@
+"""Suggestions as they went out; what is written stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CursorResult, Row, delete, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from triagedesk.service.store.connection import Database
+from triagedesk.service.store.records import StoredSuggestion
+from triagedesk.service.store.tables import SuggestionRow
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(StoredSuggestion))
+
+
+class Suggestions:
+    """The table of suggestions; ids sort by time, so an id is also a place to go on from."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, *stored: StoredSuggestion) -> None:
+        """Keep suggestions, all or none; one whose id is there already stays as it was."""
+        if not stored:
+            return
+
+        async def work(connection: AsyncConnection) -> None:
+            rows = [{name: getattr(one, name) for name in _FIELDS} for one in stored]
+            await connection.execute(self._database.insert(SuggestionRow).on_conflict_do_nothing(), rows)
+
+        await self._database.write(work)
+
+    async def get(self, suggestion_id: str) -> StoredSuggestion | None:
+        """Return one, or None."""
+
+        async def work(connection: AsyncConnection) -> StoredSuggestion | None:
+            found = await connection.execute(select(SuggestionRow).where(SuggestionRow.id == suggestion_id))
+            row = found.first()
+            return None if row is None else stored_suggestion(row)
+
+        return await self._database.read(work)
+
+    async def newest(
+        self, ticket_id: str, *, key_id: str | None = None, source_desk: str | None = None
+    ) -> StoredSuggestion | None:
+        """Return the newest of a ticket (of this key, from this desk), or None."""
+        wanted = select(SuggestionRow).where(SuggestionRow.ticket_id == ticket_id)
+        if key_id is not None:
+            wanted = wanted.where(SuggestionRow.key_id == key_id)
+        if source_desk is not None:
+            wanted = wanted.where(SuggestionRow.source_desk == source_desk)
+
+        async def work(connection: AsyncConnection) -> StoredSuggestion | None:
+            row = (await connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(1))).first()
+            return None if row is None else stored_suggestion(row)
+
+        return await self._database.read(work)
+
+    async def between(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        ticket_id: str | None = None,
+        before_id: str | None = None,
+        limit: int = 1000,
+    ) -> list[StoredSuggestion]:
+        """Return the newest first, from `since` to before `until`; `before_id` goes on after a page's last id."""
+        wanted = select(SuggestionRow)
+        if since is not None:
+            wanted = wanted.where(SuggestionRow.created_at >= since)
+        if until is not None:
+            wanted = wanted.where(SuggestionRow.created_at < until)
+        if ticket_id is not None:
+            wanted = wanted.where(SuggestionRow.ticket_id == ticket_id)
+        if before_id is not None:
+            wanted = wanted.where(SuggestionRow.id < before_id)
+
+        async def work(connection: AsyncConnection) -> list[StoredSuggestion]:
+            found = await connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(limit))
+            return [stored_suggestion(row) for row in found]
+
+        return await self._database.read(work)
+
+    async def forget(self, before: datetime) -> int:
+        """Delete what is older, with its feedback and steps. Returns how many suggestions went."""
+
+        async def work(connection: AsyncConnection) -> int:
+            gone: CursorResult[Any] = await connection.execute(
+                delete(SuggestionRow).where(SuggestionRow.created_at < before)
+            )
+            return gone.rowcount
+
+        return await self._database.write(work)
+
+
+def stored_suggestion(row: Row[Any]) -> StoredSuggestion:
+    """Read a row of the table (or a wider one that holds its columns)."""
+    return StoredSuggestion(**{name: getattr(row, name) for name in _FIELDS})
