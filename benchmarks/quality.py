@@ -57,8 +57,8 @@ def table(runs: list[tuple[RunFolder, Run]]) -> list[str]:
         answered = ", ".join(f"{name} {n}" for name, n in each.sources.items())
         failed = ", ".join(f"{name} {n}" for name, n in each.fallback_reasons.items()) or "none"
         lines.append(
-            f"- {title(folder)}: answered by {answered}; fallbacks {failed}; quotes that stand in the ticket "
-            f"{cell(each.quotes_grounded)} of {each.quotes}; median {latency}; playbook `{folder.manifest['playbook']}`."
+            f"- {title(folder)}: answered by {answered}; fallbacks {failed}; quotes in the ticket "
+            f"{cell(each.quotes_grounded)} of {each.quotes}; median {latency}; `{folder.manifest['playbook']}`."
         )
     return lines
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def measured(folder: Path, rate: float = 0.95) -> Settings:
     return Settings(model="rules", playbook=book)
 
 
-def desk(kind: str) -> DeskSettings:
+def desk_of(kind: str) -> DeskSettings:
     """Return the settings of a kind's desk, for signing."""
     return settings(kind, **MORE.get(kind, {}))
 
@@ -76,11 +77,17 @@ def office(
         yield opened
 
 
+def ticking() -> Callable[[], datetime]:
+    """Return a clock that begins at NOW and goes."""
+    began = time.monotonic()
+    return lambda: NOW + timedelta(seconds=time.monotonic() - began)
+
+
 def deliver(
     http: httpx2.Client, kind: str, body: Json | bytes | None = None, *, now: datetime = NOW, path: str = ""
 ) -> httpx2.Response:  # fmt: skip
     """Send a delivery as the desk would."""
-    headers, raw = signed(desk(kind), delivery_of(kind) if body is None else body, now=now)
+    headers, raw = signed(desk_of(kind), delivery_of(kind) if body is None else body, now=now)
     return http.post(f"/v1/webhooks/{kind}{path}", content=raw, headers=dict(plain(headers)))
 
 
@@ -95,6 +102,13 @@ def later(service: Service, clock: Clock, seconds: float) -> None:
         await opened.scheduler.look()
 
     service.call(ring)
+
+
+def tries(service: Service, kind: str, outcome: str) -> float:
+    """Return how many tries of background jobs ended so."""
+    labels = {"kind": kind, "outcome": outcome}
+    found: float | None = service.runtime.metrics.registry.get_sample_value("triagedesk_job_tries_total", labels)
+    return found or 0.0
 
 
 def plain(headers: list[tuple[bytes, bytes]]) -> Iterator[tuple[str, str]]:

@@ -90,7 +90,7 @@ def running(
     thread.start()
     port = listener.getsockname()[1]
     try:
-        until(lambda: server.started or not thread.is_alive())
+        until(lambda: server.started or not thread.is_alive(), 30)
         assert server.started, app.state.failed
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
             yield Service(app, server, port, loop, http)

@@ -48,7 +48,8 @@ def test_nobody_imports(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "folder"), [("diskcache", "cache/"), ("openai", "classifiers/"), ("instructor", "classifiers/")]
+    ("module", "folder"),
+    [("diskcache", "cache/"), ("redis", "cache/"), ("openai", "classifiers/"), ("instructor", "classifiers/")],
 )
 def test_only_its_own_folder_imports(module: str, folder: str) -> None:
     found = importers(module)

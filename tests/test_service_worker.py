@@ -209,16 +209,17 @@ def test_a_job_that_runs_long_keeps_its_lease_until_somebody_else_has_it(tmp_pat
 def test_a_stop_lets_what_runs_end_and_gives_the_rest_back(tmp_path: Path) -> None:
     async def work(store: Store) -> None:
         quick, slow = await store.jobs.add("work", {"s": 0.05}), await store.jobs.add("work", {"s": 600})
-        begun = list[Task]()
+        begun, both = list[Task](), anyio.Event()
 
         async def handler(task: Task) -> None:
             begun.append(task)
+            if len(begun) == 2:
+                both.set()
             await anyio.sleep(task.job.payload["s"])
 
         with anyio.fail_after(10):
             async with working(worker(store, Clock(), handler), grace_s=0.3):
-                while len(begun) < 2:
-                    await anyio.sleep(0.01)
+                await both.wait()
         assert (await found(store, quick)).state is JobState.DONE
         given_back = await found(store, slow)
         assert (given_back.state, given_back.due_at, given_back.error) == (JobState.QUEUED, NOON, "shutdown")

@@ -6,11 +6,11 @@ the flight running, within bounds, to fill the cache; who goes away for another 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -21,7 +21,7 @@ from triagedesk.errors import FallbackReason, ModelError
 from triagedesk.models import ModelAnswer, Source
 
 if TYPE_CHECKING:
-    from triagedesk.cache import AnswerCache, CacheKey
+    from triagedesk.cache import CacheKey, CacheStats
     from triagedesk.classifiers.llm import ModelClassifier
 
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 0.25
@@ -34,6 +34,17 @@ ANSWERS_READ = 512
 
 _LEADERS_OWN = (FallbackReason.TIMEOUT, FallbackReason.OVERLOADED)
 """What a flight comes to because its leader's time was up, in flight or in the queue."""
+
+
+class Answers(Protocol):
+    """A cache as it is asked here: on disk it says at once, on a server elsewhere it may have to wait. None raises."""
+
+    def get(self, key: str) -> str | Awaitable[str | None] | None: ...
+    def refuse(self) -> None: ...
+    def put(self, key: str, value: str) -> None: ...
+    def claim(self, key: str, seconds: float) -> bool | Awaitable[bool]: ...
+    def release(self, key: str) -> None: ...
+    def stats(self) -> CacheStats: ...
 
 
 class Question(NamedTuple):
@@ -81,7 +92,7 @@ class Asking:
     """Asks one model through the cache. `tasks` carries the flights; closing it ends them."""
 
     def __init__(
-        self, model: ModelClassifier, tasks: TaskGroup, *, cache: AnswerCache | None, key: CacheKey,
+        self, model: ModelClassifier, tasks: TaskGroup, *, cache: Answers | None, key: CacheKey,
         max_concurrency: int, max_late: int,
     ) -> None:  # fmt: skip
         self.model = model
@@ -108,7 +119,7 @@ class Asking:
         """Return the answer from cache, a running flight or a new one, within the budget. Never raises."""
         text, key = question
         while True:
-            known = self._look_up(key)
+            known = await self._look_up(key, budget)
             if known is not None:
                 return Asked(answer=known, source=Source.CACHE)
             if budget.left() <= 0:
@@ -121,9 +132,12 @@ class Asking:
             if leads or outcome.reason not in _LEADERS_OWN:
                 return outcome  # a leader's short deadline must not fail followers who have time left
 
-    def _look_up(self, key: str) -> ModelAnswer | None:
-        text = self.cache.get(key) if self.cache else None
-        if self.cache is None or text is None:
+    async def _look_up(self, key: str, budget: Budget) -> ModelAnswer | None:
+        if self.cache is None:
+            return None
+        found = self.cache.get(key)
+        text = found if found is None or isinstance(found, str) else await _within(found, budget)
+        if text is None:
             return None
         answer = self._read(text)
         if answer is None:
@@ -186,8 +200,8 @@ class Asking:
         if cache is None:
             return await self._ask_model(key, question, budget)
         pause = FIRST_POLL_S
-        while not cache.claim(key, budget.left_late() + LONGEST_POLL_S):
-            known = self._look_up(key)
+        while not await _claimed(cache, key, budget.left_late() + LONGEST_POLL_S):
+            known = await self._look_up(key, budget)
             if known is not None:
                 return Asked(answer=known, source=Source.CACHE)
             if budget.left() <= 0:
@@ -195,7 +209,7 @@ class Asking:
             await anyio.sleep(min(pause, budget.left()))
             pause = min(2 * pause, LONGEST_POLL_S)
         try:
-            known = self._look_up(key)  # another process may have answered between look-up and claim
+            known = await self._look_up(key, budget)  # another process may have answered between look-up and claim
             return Asked(known, Source.CACHE) if known else await self._ask_model(key, question, budget)
         finally:
             cache.release(key)
@@ -208,6 +222,18 @@ class Asking:
         if self.cache is not None:
             self.cache.put(key, answer.model_dump_json())
         return Asked(answer=answer, source=Source.MODEL, attempts=answer.attempts)
+
+
+async def _within(found: Awaitable[str | None], budget: Budget) -> str | None:
+    """Wait for a cache elsewhere, but not past the deadline."""
+    with anyio.move_on_after(budget.left()):
+        return await found
+    return None
+
+
+async def _claimed(cache: Answers, key: str, seconds: float) -> bool:
+    claimed = cache.claim(key, seconds)
+    return claimed if isinstance(claimed, bool) else await claimed
 
 
 Labels = dict[str, frozenset[str]]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -22,6 +23,19 @@ def default_cache_dir() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triagedesk"
     except RuntimeError:  # no HOME and no passwd entry, as in containers: the cache is off, and says why
         return Path(os.devnull) / "triagedesk"
+
+
+def _names_a_server(address: str) -> bool:
+    """Say if an address has a scheme that redis-py knows, and a port and a database that are numbers."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    number = parts.path.strip("/")
+    return parts.scheme in ("redis", "rediss") and (not number or number.isdecimal())
 
 
 class Settings(Frozen):
@@ -45,6 +59,12 @@ class Settings(Frozen):
     deadline_s: float = Field(default=10.0, gt=0, le=600, description="a suggestion comes within this many seconds")
     cache: bool = Field(default=True, description="keep model answers on disk")
     cache_dir: Path = Field(default_factory=default_cache_dir, description="where the cache lives")
+    cache_url: SecretStr | None = Field(
+        default=None, description="Redis or Valkey to keep answers on instead, e.g. redis://127.0.0.1:6379/0"
+    )
+    cache_secret: SecretStr | None = Field(
+        default=None, min_length=16, description="keys names and seals there; default: a random one kept on that server"
+    )
     cache_ttl_days: float = Field(default=30.0, gt=0, description="how long an answer is kept")
     cache_max_bytes: int = Field(default=256 * 1024 * 1024, ge=1024 * 1024, description="how large the cache grows")
     redact: bool = Field(default=True, description="send placeholders instead of personal data")
@@ -80,6 +100,13 @@ class Settings(Frozen):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("give an http:// or https:// address")
         return value.rstrip("/") if value else value
+
+    @field_validator("cache_url")
+    @classmethod
+    def _redis_only(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _names_a_server(value.get_secret_value()):
+            raise ValueError("give a redis://, rediss:// or unix:// address")
+        return value
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import anyio
 
-from triagedesk.asking import Asking, flight_deck
-from triagedesk.cache import CacheKey, open_cache
+from triagedesk.asking import Answers, Asking, flight_deck
+from triagedesk.cache import CacheKey, open_cache, shared_cache
 from triagedesk.classifiers.llm import ModelClassifier
 from triagedesk.playbook import Playbook
 from triagedesk.privacy import warm_up
@@ -28,20 +28,30 @@ async def open_asking(settings: Settings, playbook: Playbook) -> AsyncIterator[A
         base_url, place = await _local_server(settings, stack)
         model = ModelClassifier(settings, playbook, prompt, base_url=base_url, place=place)
         stack.push_async_callback(model.aclose)
-        cache = open_cache(settings) if settings.cache else None
-        if cache is not None:
-            stack.callback(cache.close)
+        cache, secret = await _answers(settings, stack)
         await anyio.to_thread.run_sync(warm_up)
         tasks = await stack.enter_async_context(flight_deck())
         if base_url is None:
             tasks.start_soon(model.warm_up)  # a server elsewhere may hang: nobody waits for it
         else:
             await model.warm_up()
-        key = CacheKey((model.identity, _privacy_identity(settings)), secret=cache.secret if cache else b"")
+        key = CacheKey((model.identity, _privacy_identity(settings)), secret=secret)
         yield Asking(
             model, tasks, cache=cache, key=key,
             max_concurrency=settings.max_concurrency, max_late=settings.max_late_answers,
         )  # fmt: skip
+
+
+async def _answers(settings: Settings, stack: AsyncExitStack) -> tuple[Answers | None, bytes]:
+    """Open the cache on disk, or the shared one; return it with the secret of its keys."""
+    if not settings.cache:
+        return None, b""
+    if settings.cache_url is not None:
+        shared = await stack.enter_async_context(shared_cache(settings))
+        return shared, shared.secret
+    cache = open_cache(settings)
+    stack.callback(cache.close)
+    return cache, cache.secret
 
 
 def _privacy_identity(settings: Settings) -> str:

@@ -109,13 +109,13 @@ def prompt(settings: Settings) -> Finding:
 
 def cache(settings: Settings) -> Finding:
     """Open the answer cache."""
-    from triagedesk.cli.cache import opened
+    from triagedesk.cli.cache import measured, place
 
     if not settings.cache:
         return Finding("–", "cache", "switched off")
     try:
-        with opened(settings) as answers:
-            return Finding("✓", "cache", f"{settings.cache_dir}, {answers.stats().entries} answers")
+        found = measured(settings)
+        return Finding("✓", "cache", f"{place(settings, found)}, {found.entries} answers")
     except ConfigError as wrong:
         return Finding("✗", "cache", str(wrong).removeprefix("cache: "))
 

@@ -111,11 +111,15 @@ def eval_gate(
 
 
 @eval_app.command("bless")
-def eval_bless(run: RunArgument, baselines: BaselinesOption = BASELINES) -> None:
+def eval_bless(
+    run: RunArgument,
+    baselines: BaselinesOption = BASELINES,
+    force: Annotated[bool, typer.Option("--force", help="Even a run that --limit cut short.")] = False,
+) -> None:
     """Make a run the baseline that `gate` compares with."""
     from triagedesk.cli.eval_gate import bless
 
-    raise typer.Exit(bless(run, baselines=baselines))
+    raise typer.Exit(bless(run, baselines=baselines, force=force))
 
 
 @eval_app.command("calibrate")

@@ -78,14 +78,14 @@ def shown(gate: Gate) -> str:
     return f"{figure.value:{sign}.3f} ({figure.low:{sign}.3f} to {figure.high:{sign}.3f})"
 
 
-def bless(run: Path, *, baselines: Path) -> int:
-    """Write a run's baseline. Raises ConfigError when the run is not whole."""
+def bless(run: Path, *, baselines: Path, force: bool = False) -> int:
+    """Write a run's baseline. Raises ConfigError when the run is not whole, or without `force` a limited one."""
     require_extra()
     from triagedesk.evals.baseline import bless as write
     from triagedesk.evals.conduct import reopened
 
     folder, done = reopened(run)
-    path = write(folder, done, baselines)
+    path = write(folder, done, baselines, force=force)
     data = folder.manifest["dataset"]
     part = "" if data["asked"] == data["rows"] else f" of {data['rows']}, for --limit"
     say(f"{path}  {len(done.sheet)} tickets of {data['name']}/{data['split']}{part}")

@@ -128,11 +128,18 @@ def unanswered(run: Run) -> int:
     return sum(not labels(one) or one.fallback_reason not in (None, "no_model") for one in run.sheet.predictions)
 
 
-def bless(folder: RunFolder, run: Run, root: Path) -> Path:
-    """Write `root`/NAME.json and return its path. Raises ConfigError when the run proves nothing."""
+def bless(folder: RunFolder, run: Run, root: Path, *, force: bool = False) -> Path:
+    """Write `root`/NAME.json and return its path.
+
+    Raises ConfigError when the run proves nothing, or without `force` when --limit left rows of its set out.
+    """
     problem = unfit(folder, run, gates_of(folder))
     if problem is not None:
         raise ConfigError(f"{folder.path}: {problem}; only a whole run can be blessed")
+    data = folder.manifest["dataset"]
+    if data["asked"] < data["rows"] and not force:
+        raise ConfigError(f"{folder.path}: {data['asked']} of {data['rows']} tickets were asked, for --limit; "
+                          "run it whole, or bless it with --force")  # fmt: skip
     baseline = baseline_of(folder, run)
     path = root / f"{baseline.name}.json"
     try:
@@ -183,13 +190,16 @@ def baseline_of_run(path: Path) -> Baseline:
     return baseline_of(folder, run)
 
 
-def assert_no_regression(run: Run, baseline: Run | Baseline | Path | str, *, margin: float = 0.01) -> None:
+def assert_no_regression(
+    run: Run, baseline: Run | Baseline | Path | str, *, margin: float = 0.01, strict: bool = False
+) -> None:
     """Raise AssertionError naming what fell from the baseline to the run by more than `margin`: for use in a test.
 
     `baseline` is a run, a blessed baseline, or the path of either. Only a fall that the paired 95 % interval shows
-    raises; ConfigError when the two were not asked the same tickets.
+    raises, with `strict` also what cannot be told; ConfigError when the two were not asked the same tickets, or one
+    answered none.
     """
     if isinstance(baseline, Path | str):
         baseline = baseline_of_run(Path(baseline)) if Path(baseline).is_dir() else read_baseline(Path(baseline))
     found = baseline.compared_with(run) if isinstance(baseline, Baseline) else compare(baseline, run)
-    found.assert_no_regression(margin)
+    found.assert_no_regression(margin, strict=strict)

@@ -11,7 +11,7 @@ from scipy import stats
 from triagedesk.errors import ConfigError
 from triagedesk.evals.flips import Flip, flipped
 from triagedesk.evals.metrics.counts import LOWER_IS_BETTER
-from triagedesk.evals.metrics.draws import percentile_interval
+from triagedesk.evals.metrics.draws import is_still, percentile_interval
 from triagedesk.evals.metrics.intervals import detectable, holm, mcnemar
 from triagedesk.evals.metrics.scale import Floats, Ints
 from triagedesk.evals.paired import Bools, Pair, drawn_differences
@@ -55,6 +55,10 @@ class Delta(Frozen):
         if self.delta is None or self.low is None or self.high is None:
             return None
         return (-self.delta, -self.high, -self.low) if self.lower_is_better else (self.delta, self.low, self.high)
+
+    def held(self, margin: float) -> bool:
+        """Say whether the whole interval stays within a margin, in the figure's own unit, on rows enough to tell."""
+        return self.gain is not None and self.gain[1] >= -margin and self.discordant >= FEWEST
 
     @property
     def verdict(self) -> str:
@@ -118,11 +122,27 @@ class Comparison(Frozen):
         new = self.new_rule_breaks.items()
         return said + [f"new {kind.replace('_', ' ')}: {', '.join(ids[:5])}" for kind, ids in new]
 
-    def assert_no_regression(self, margin: float = 0.01) -> None:
-        """Raise AssertionError that names what fell from A to B. Differences within the noise do not raise."""
+    def untold(self, margin: float = 0.0) -> list[str]:
+        """Say in words of which figures a fall by more than `margin` can be neither shown nor ruled out."""
+        return [
+            f"{dimension} {delta.name}: {why}"
+            for dimension, compared in self.dimensions.items()
+            for delta in compared.deltas.values()
+            if (delta.a, delta.b) != (None, None)
+            if (why := doubt(delta, allowed(delta, margin))) is not None
+        ]
+
+    def assert_no_regression(self, margin: float = 0.01, *, strict: bool = False) -> None:
+        """Raise AssertionError that names what fell from A to B. Differences within the noise do not raise.
+
+        With `strict`, what cannot be told on these rows raises too.
+        """
         fallen = self.fallen(margin)
         if fallen:
             raise AssertionError("regression: " + "; ".join(fallen))
+        untold = self.untold(margin) if strict else []
+        if untold:
+            raise AssertionError("cannot be told: " + "; ".join(untold))
 
     def as_json(self, flips: int | None = None) -> dict[str, Any]:
         """Return plain data, at most `flips` tickets each way; their numbers stand beside them."""
@@ -141,27 +161,48 @@ def allowed(delta: Delta, margin: float) -> float:
     return margin * (delta.a or 0.0) if delta.name == "triage_cost" else margin
 
 
+def doubt(delta: Delta, margin: float) -> str | None:
+    """Say why a fall beyond a margin, in the figure's own unit, cannot be ruled out on these rows; None where it is."""
+    if delta.unmoved or delta.held(margin):
+        return None
+    if delta.gain is None:
+        return "not defined on these rows, or its interval is unknown"
+    if delta.detectable is None:
+        return f"only {delta.discordant} tickets differ: too few to tell"
+    if delta.detectable > margin:
+        return f"can detect ≥ {delta.detectable:.3f} only"
+    return "beyond the margin, but its interval is not" if delta.gain[0] < -margin else None
+
+
 def compare(a: Run, b: Run) -> Comparison:
     """Compare two runs of the same labelled rows, on those that both were asked about.
 
-    Raises ConfigError when the rows, their gold labels or the playbooks' labels are not the same.
+    Raises ConfigError when the rows, their gold labels or the playbooks' labels are not the same, or when one of the
+    two answered none of the tickets.
     """
     places_a, places_b = _aligned(a.sheet, b.sheet)
     both = _asked(a)[places_a] & _asked(b)[places_b]
     places_a, places_b = places_a[both], places_b[both]
     if not len(places_a):
         raise ConfigError("no ticket was asked in both runs: there is nothing to compare")
+    _answered(a.sheet, places_a, "A")
+    _answered(b.sheet, places_b, "B")
     pairs = _pairs(a.sheet, b.sheet, places_a, places_b)
     groups = None if b.sheet.groups is None else b.sheet.groups[places_b]
     drawn = drawn_differences(pairs, groups, draws=b.draws, seed=b.seed)
     ids = [b.sheet.gold[place].id for place in places_b]
     return Comparison(
         n=len(places_a), left_out=int((~both).sum()), clustered=groups is not None, draws=b.draws,
-        dimensions=_with_slices(pairs, {name: _compared(pair, drawn[name]) for name, pair in pairs.items()},
+        dimensions=_with_slices(pairs, {name: _compared(pair, drawn[name], groups) for name, pair in pairs.items()},
                                 b.sheet, places_b),
         broken=flipped(pairs, ids, broken=True), fixed=flipped(pairs, ids, broken=False),
         new_rule_breaks=new_breaks(a.sheet.broken_rows(), b.sheet.broken_rows()),
     )  # fmt: skip
+
+
+def _answered(sheet: Sheet, places: Ints, name: str) -> None:
+    if not any(sheet.labels(sheet.predictions[place]) for place in places):
+        raise ConfigError(f"{name} answered no ticket: there is nothing to compare")
 
 
 def _aligned(a: Sheet, b: Sheet) -> tuple[Ints, Ints]:
@@ -196,16 +237,19 @@ def _pairs(a: Sheet, b: Sheet, places_a: Ints, places_b: Ints) -> dict[str, Pair
     return pairs
 
 
-def _compared(pair: Pair, drawn: Mapping[str, Floats]) -> Compared:
+def _compared(pair: Pair, drawn: Mapping[str, Floats], groups: Ints | None) -> Compared:
+    units = len(pair) if groups is None else len(np.unique(groups[pair.rows]))
     only_a, only_b, p_value = mcnemar(pair.right_a, pair.right_b)
     return Compared(
         n=len(pair), changed=int(pair.changed.sum()), only_a=only_a, only_b=only_b, p_value=p_value,
-        deltas={name: _delta(name, pair, values, drawn[name]) for name, values in pair.figures().items()},
+        deltas={name: _delta(name, pair, values, drawn[name], units) for name, values in pair.figures().items()},
     )  # fmt: skip
 
 
-def _delta(name: str, pair: Pair, values: tuple[float, float], drawn: Floats) -> Delta:
-    low, high = percentile_interval(drawn)
+def _delta(name: str, pair: Pair, values: tuple[float, float], drawn: Floats, units: int) -> Delta:
+    """Return one difference. Draws of a handful of rows or groups that do not vary leave its interval unknown."""
+    unknown = is_still(drawn) and units < FEWEST
+    low, high = (float("nan"), float("nan")) if unknown else percentile_interval(drawn)
     rows, discordant = _moving(name, pair)
     return Delta(
         name=name, a=known(values[0]), b=known(values[1]), delta=known(values[1] - values[0]), low=known(low),

@@ -70,7 +70,8 @@ class Setup:
         """Return a repeat's desk settings: its cache belongs to this configuration and repeat alone."""
         settings = self.config.desk_settings()
         namespace = (settings.cache_dir or default_cache_dir()) / "evals" / self.identity[:16] / f"k{k}"
-        return settings.model_copy(update={"cache_dir": namespace, "cache": self.wish.cache and settings.cache})
+        keep = self.wish.cache and settings.cache
+        return settings.model_copy(update={"cache_dir": namespace, "cache_url": None, "cache": keep})
 
 
 def prepare(path: Path, wish: Wish) -> Setup:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from triagedesk.evals.baseline import Baseline, gates_of, unfit
-from triagedesk.evals.comparison import FEWEST, Comparison, Delta, allowed
+from triagedesk.evals.comparison import Comparison, Delta, allowed, doubt
 from triagedesk.evals.config import Gates
 from triagedesk.evals.folder import RunFolder
 from triagedesk.evals.run import Run
@@ -20,6 +20,7 @@ from triagedesk.models import Frozen
 
 CRITICAL_SLACK = 0.10
 """How far the lower bound of critical recall may lie under its limit while the point holds it."""
+UNKNOWN = "its interval is unknown: no draw varies, or none was made"
 SHOWN_IDS = 5
 WARNED_AT = 0.05
 
@@ -118,7 +119,7 @@ def bounded(name: str, figure: Figure | None, limit: float) -> Gate:
     if figure is None or figure.value is None:
         return Gate(name=name, verdict=Verdict.UNMEASURED, limit=told, why="no row of the set tells it")
     if figure.low is None or figure.high is None:
-        return Gate(name=name, verdict=Verdict.INCONCLUSIVE, figure=figure, limit=told, why="no interval was drawn")
+        return Gate(name=name, verdict=Verdict.INCONCLUSIVE, figure=figure, limit=told, why=UNKNOWN)
     sign = -1 if ceiling else 1
     point, worst, best = sign * figure.value, *sorted((sign * figure.low, sign * figure.high))
     slack = CRITICAL_SLACK if name == "critical_recall" else 0.0
@@ -212,20 +213,12 @@ def fallen(name: str, delta: Delta, margin: float) -> Gate:
 def _fallen(delta: Delta, margin: float) -> tuple[Verdict, str]:
     if delta.unmoved:
         return Verdict.PASS, "no ticket was labelled otherwise"
-    if delta.gain is None:
-        return Verdict.INCONCLUSIVE, "not defined on these rows, or no interval was drawn"
-    point, worst, best = delta.gain
-    if best < -margin:
+    if delta.gain is not None and delta.gain[2] < -margin:
         return Verdict.FAIL, "the whole interval lies beyond the margin"
-    if worst >= -margin and delta.discordant >= FEWEST:
-        return Verdict.PASS, ""
-    if delta.detectable is None:
-        return Verdict.INCONCLUSIVE, f"only {delta.discordant} tickets differ: too few to tell"
-    if delta.detectable > margin:
-        return Verdict.INCONCLUSIVE, f"can detect ≥ {delta.detectable:.3f} only"
-    if point < -margin:
-        return Verdict.INCONCLUSIVE, "beyond the margin, but its interval is not"
-    return Verdict.PASS, f"can detect ≥ {delta.detectable:.3f}"
+    why = doubt(delta, margin)
+    if why is not None:
+        return Verdict.INCONCLUSIVE, why
+    return Verdict.PASS, "" if delta.held(margin) else f"can detect ≥ {delta.detectable:.3f}"
 
 
 def _figure(delta: Delta) -> Figure:

@@ -48,13 +48,13 @@ class GoldError(ConfigError):
     """A labelled set cannot be used; one line says where and why."""
 
 
-def read_gold(path: Path, playbook: Playbook) -> list[Gold]:
+def read_gold(path: Path | str, playbook: Playbook) -> list[Gold]:
     """Read a labelled set (.jsonl, or .csv by `adapters`), and check it against the playbook's labels.
 
     Raises GoldError at the first line that is wrong.
     """
     rows = []
-    for row, problem in checked_lines(path, playbook):
+    for row, problem in checked_lines(Path(path), playbook):
         if problem is not None or row is None:
             raise GoldError(f"{path}: {problem}")
         rows.append(row)

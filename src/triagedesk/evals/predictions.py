@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +53,9 @@ class Prediction:
 def read_predictions(path: Path) -> Iterator[Prediction]:
     """Yield the predictions of a file: lines of a run, suggestions, or `{"ticket_id": …, "labels": {…}}`.
 
-    Raises ConfigError that names the line when one is none of these.
+    Raises ConfigError that names the line when one is none of these, or when there is none at all.
     """
+    read = 0
     for number, value in parsed_lines(path):
         if isinstance(value, ValueError):
             raise ConfigError(f"{path}: line {number}: {value}")
@@ -62,6 +64,9 @@ def read_predictions(path: Path) -> Iterator[Prediction]:
         except (TypeError, ValueError, KeyError, AttributeError) as wrong:
             text = str(wrong) if isinstance(wrong, PredictionError) else "is no prediction"
             raise ConfigError(f"{path}: line {number}: {text}") from None
+        read += 1
+    if not read:
+        raise ConfigError(f"{path}: holds no prediction")
 
 
 class PredictionError(ValueError):
@@ -74,7 +79,8 @@ def prediction_of(value: Any) -> Prediction:
         raise PredictionError("a prediction is an object with ticket_id and labels, or a suggestion")
     run_line = isinstance(value.get("suggestion"), Mapping) or "k" in value
     said = value["suggestion"] if isinstance(value.get("suggestion"), Mapping) else value
-    identity = value.get("id") or value.get("ticket_id") or said.get("ticket_id")
+    # the ticket's id first: where the service answered, `id` is the suggestion's
+    identity = value.get("ticket_id") or said.get("ticket_id") or value.get("id")
     if not isinstance(identity, str | int) or isinstance(identity, bool):
         raise PredictionError("ticket_id is missing")
     labels = said.get("labels")
@@ -116,7 +122,10 @@ def _take_labels(prediction: Prediction, labels: Mapping[str, Any]) -> None:
 
 
 def _probability(value: Any, name: str) -> float:
-    number = float(value)
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
     if not 0 <= number <= 1:
         raise PredictionError(f"labels.{name}: a confidence is a probability from 0 to 1 (divide percentages by 100)")
     return number

@@ -144,7 +144,10 @@ class Run:
         return score(self.sheet, draws=self.draws, seed=self.seed, prevalence=self.prevalence)
 
     def slices(self, name: str | None = None) -> dict[str, dict[str, SliceScores]]:
-        """Figures by slice and value, or of one slice (channel, tier, language, length, source, trait)."""
+        """Figures by slice and value, or of one slice (channel, tier, language, length, source, trait).
+
+        Raises ConfigError for a slice that there is not.
+        """
         return score_slices(self.sheet, name)
 
 
@@ -165,9 +168,9 @@ async def evaluate(
     with nullcontext() if journal is None else Journal(journal) as book:
         before = [] if journal is None else [prediction_of(line) for line in lines_of(journal)]
         known = last_attempts(before)
-        progress = Progress(total=len(data) * k, before=sum(key[0] in wanted and key[1] < k for key in known),
-                            cost_usd=sum(one.cost_usd or 0.0 for one in before))  # fmt: skip
-        todo = tasks_of(data, k, dict(known), retry_errors=retry_errors)
+        todo = list(tasks_of(data, k, known, retry_errors=retry_errors))
+        total = len(data) * k
+        progress = Progress(total=total, before=total - len(todo), cost_usd=sum(one.cost_usd or 0.0 for one in before))
         await ask_all(as_system(system), todo, concurrency=concurrency, keep=_keeper(known, book), progress=progress,
                       watch=watch, max_cost_usd=max_cost_usd)  # fmt: skip
     answers = [one for (identity, repeat), one in known.items() if identity in wanted and repeat < k]

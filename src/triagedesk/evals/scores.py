@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from triagedesk.evals.metrics import agreement, calibration, counts, selective
-from triagedesk.evals.metrics.draws import DRAWS, Sample, percentile_interval
+from triagedesk.evals.metrics.draws import DRAWS, Sample, is_still, percentile_interval
 from triagedesk.evals.metrics.intervals import wilson
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Ints, Scale
 from triagedesk.evals.sheet import Sheet
@@ -29,7 +30,7 @@ Prevalence = Mapping[str, Mapping[str, float]]
 
 
 class Figure(Frozen):
-    """A value with its 95 % interval; None where it is not defined."""
+    """A value with its 95 % interval; None where it is not defined, or where no draw varies: what is unknown of it."""
 
     value: float | None
     low: float | None = None
@@ -135,6 +136,9 @@ class Scores(Frozen):
 def score(sheet: Sheet, *, draws: int = DRAWS, seed: int = 0, prevalence: Prevalence | None = None) -> Scores:
     """Score a sheet. Rates get Wilson's interval, or where rows come in groups and for all else a bootstrap's.
 
+    Where all draws are equal, as where nothing is wrong, a bootstrap knows no interval: a rate gets Wilson's with the
+    groups as its n, any other figure none.
+
     `prevalence` gives, by dimension, the share that each label has on a real desk: gold sets hold more emergencies.
     """
     shares = prevalence or {}
@@ -171,7 +175,7 @@ def dimension_scores(
     return DimensionScores(
         n=len(rows), labels=scale.labels,
         dropped_labels=tuple(label for label, n in zip(scale.labels, counts.support(table), strict=True) if n == 0),
-        figures=_figures(table, drawn, scale, clustered=groups is not None),
+        figures=_figures(table, drawn, scale, None if groups is None else _Cells(gold, said, groups)),
         at_prevalence=_reweighted(table, drawn, scale, prevalence) if prevalence else {},
         per_label=_per_label(table, scale),
         confusion=tuple(tuple(int(cell) for cell in row) for row in table),
@@ -187,16 +191,40 @@ def _draw(gold: Ints, said: Ints, groups: Ints | None, scale: Scale, draws: int,
     return sample.draw(draws, seed).reshape(draws, len(scale), width)
 
 
-def _figures(table: Floats, drawn: Floats | None, scale: Scale, *, clustered: bool) -> dict[str, Figure]:
+@dataclass(frozen=True)
+class _Cells:
+    """The cell (gold, said) and the group of each row, shape (n,): how many groups stand behind a rate."""
+
+    gold: Ints
+    said: Ints
+    groups: Ints
+
+    def behind(self, rater: Callable[[Floats, Scale], counts.Rate], scale: Scale) -> int:
+        """Return how many groups have a row in a rate's denominator."""
+        held = np.zeros(len(self.gold), dtype=bool)
+        for gold, said in set(zip(self.gold.tolist(), self.said.tolist(), strict=True)):
+            cell = np.zeros((len(scale), len(scale) + 1))
+            cell[gold, said] = 1  # NO_ANSWER is -1: the last column
+            if rater(cell, scale).n > 0:
+                held |= (self.gold == gold) & (self.said == said)
+        return len(np.unique(self.groups[held]))
+
+
+def _figures(table: Floats, drawn: Floats | None, scale: Scale, grouped: _Cells | None) -> dict[str, Figure]:
     found: dict[str, Figure] = {}
     for name, rater in counts.raters(scale).items():
         rate = rater(table, scale)
-        if not clustered or drawn is None:
+        if grouped is None or drawn is None:
             found[name] = rate_figure(float(rate.hits), float(rate.n))
-        else:
-            found[name] = _drawn(counts.as_value(rate), counts.as_value(rater(drawn, scale)))
+            continue
+        draws = counts.as_value(rater(drawn, scale))
+        still = is_still(draws)
+        found[name] = (
+            grouped_rate(float(rate.hits), float(rate.n), grouped.behind(rater, scale)) if still
+            else drawn_figure(counts.as_value(rate), draws)
+        )  # fmt: skip
     for name, metric in counts.numbers(scale).items():
-        found[name] = _drawn(metric(table, scale), None if drawn is None else metric(drawn, scale))
+        found[name] = drawn_figure(metric(table, scale), None if drawn is None else metric(drawn, scale))
     return found
 
 
@@ -209,7 +237,11 @@ def _reweighted(
     weights = np.divide(wanted / wanted.sum() * support.sum(), support, out=np.zeros_like(wanted), where=support > 0)
     known_figures = counts.figures(table * weights[:, None], scale)
     spread = {} if drawn is None else counts.figures(drawn * weights[None, :, None], scale)
-    return {name: _drawn(value, spread.get(name)) for name, value in known_figures.items() if name in PREVALENCE_BOUND}
+    return {
+        name: drawn_figure(value, spread.get(name))
+        for name, value in known_figures.items()
+        if name in PREVALENCE_BOUND
+    }
 
 
 def _renumbered(groups: Ints | None) -> Ints | None:
@@ -228,8 +260,17 @@ def rate_figure(hits: float, n: float) -> Figure:
     return Figure(value=hits / n if n else None, low=known(low), high=known(high))
 
 
-def _drawn(value: Floats, drawn: Floats | None) -> Figure:
-    low, high = percentile_interval(drawn) if drawn is not None else (float("nan"), float("nan"))
+def grouped_rate(hits: float, n: float, groups: int) -> Figure:
+    """Return a rate whose draws do not vary, with Wilson's interval as if each group were one row."""
+    low, high = wilson(hits / n * groups if n else 0, groups)
+    return Figure(value=hits / n if n else None, low=known(low), high=known(high))
+
+
+def drawn_figure(value: float | Floats, drawn: Floats | None) -> Figure:
+    """Return a value with the percentile interval of its draws, without one where they do not vary."""
+    if drawn is None or is_still(drawn):
+        return Figure(value=known(value))
+    low, high = percentile_interval(drawn)
     return Figure(value=known(value), low=known(low), high=known(high))
 
 
@@ -272,7 +313,10 @@ def _joint(sheet: Sheet, draws: int, seed: int) -> Figure:
     if sheet.groups is None or not draws:
         return rate_figure(float(right.sum()), len(right))
     drawn = Sample(right.astype(np.int64), 2, sheet.groups).draw(draws, seed)
-    return _drawn(np.asarray(right.mean()), drawn[:, 1] / drawn.sum(1))
+    shares = drawn[:, 1] / drawn.sum(1)
+    if is_still(shares):
+        return grouped_rate(float(right.sum()), len(right), len(np.unique(sheet.groups)))
+    return drawn_figure(float(right.mean()), shares)
 
 
 def _count(values: Any) -> dict[str, int]:

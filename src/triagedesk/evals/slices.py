@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from triagedesk.errors import ConfigError
 from triagedesk.evals.metrics import counts
 from triagedesk.evals.metrics.scale import Ints
 from triagedesk.evals.scores import SMALL_SLICE, Figure, known, rate_figure
 from triagedesk.evals.sheet import Sheet
 from triagedesk.models import Frozen
 
+NAMES = ("channel", "tier", "language", "length", "source", "trait")
 SHOWN_RATES = ("accuracy", "critical_recall", "urgent_miss", "false_alarm", "escalated_recall")
 
 
@@ -20,7 +22,9 @@ class SliceScores(Frozen):
 
 
 def score_slices(sheet: Sheet, only: str | None = None) -> dict[str, dict[str, SliceScores]]:
-    """Score every value of every slice, or of one."""
+    """Score every value of every slice, or of one. Raises ConfigError for a name that is none."""
+    if only is not None and only not in NAMES:
+        raise ConfigError(f"there is no slice {only!r}; there are {', '.join(NAMES)}")
     return {
         name: {value: _scored(sheet, rows) for value, rows in values.items()}
         for name, values in sheet.slices.items()

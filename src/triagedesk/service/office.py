@@ -10,6 +10,7 @@ import anyio
 from fastapi import Request
 from prometheus_client import Counter
 
+from triagedesk.errors import ConfigError
 from triagedesk.service.desks import DeskSettings
 from triagedesk.service.desks.directory import load_desks
 from triagedesk.service.desks.sender import open_sender
@@ -20,6 +21,7 @@ from triagedesk.service.scheduler import ALARM, Scheduler
 from triagedesk.service.settings import ServiceSettings
 from triagedesk.service.worker import Bell, Handler, Worker, working
 
+DAY_S = 86_400
 RESERVE_S = 1.0
 """What is left of the time to shut down when jobs are given back."""
 
@@ -40,6 +42,9 @@ class Office:
 
     def __init__(self, service: ServiceSettings) -> None:
         self.desks: Mapping[str, DeskSettings] = load_desks(service.webhooks) if service.webhooks else {}
+        for desk in self.desks.values():
+            if desk.max_age_s > service.delivery_days * DAY_S:
+                raise ConfigError(f"{service.webhooks}: {desk.name}: max_age_s is longer than delivery_days remembers")
         self.targets = load_targets(service.notifications) if service.notifications else Targets()
         self._opened: Opened | None = None
 

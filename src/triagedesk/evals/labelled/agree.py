@@ -13,9 +13,9 @@ from triagedesk.evals.gold import Gold, scales_of
 from triagedesk.evals.labelled.annotations import Annotation
 from triagedesk.evals.metrics.agreement import alpha_of, coincidences
 from triagedesk.evals.metrics.counts import weighted_kappa
-from triagedesk.evals.metrics.draws import DRAWS, Sample, numbered_groups, percentile_interval
+from triagedesk.evals.metrics.draws import DRAWS, Sample, numbered_groups
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Ints, Scale
-from triagedesk.evals.scores import Figure, known
+from triagedesk.evals.scores import Figure, drawn_figure
 from triagedesk.playbook import Playbook
 
 GOLD = "gold"
@@ -135,5 +135,4 @@ def _kappas(patterns: Ints, drawn: Floats, scale: Scale) -> dict[str, Floats]:
 
 def _figure(values: Floats) -> Figure:
     """Return the first as the value, and the interval of the rest, which were drawn."""
-    low, high = percentile_interval(values[1:])
-    return Figure(value=known(values[0]), low=known(low), high=known(high))
+    return drawn_figure(float(values[0]), values[1:])

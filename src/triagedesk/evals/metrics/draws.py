@@ -19,6 +19,7 @@ from triagedesk.evals.metrics.scale import Floats, Ints
 
 DRAWS = 2000
 _CELLS_AT_ONCE = 4_000_000
+_STILL = 1e-12
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,12 @@ def numbered_groups(groups: Sequence[Any]) -> Ints | None:
     codes = [names.setdefault(("row", i) if group is None else ("group", group), len(names))
              for i, group in enumerate(groups)]  # fmt: skip
     return np.asarray(codes, dtype=np.int64) if len(names) < len(codes) else None
+
+
+def is_still(values: Floats) -> bool:
+    """Say whether draws do not vary at all, as where no row is wrong: they say nothing of how wide an interval is."""
+    known = values[~np.isnan(values)]
+    return known.size > 0 and float(np.ptp(known)) < _STILL
 
 
 def percentile_interval(values: Floats, level: float = 0.95) -> tuple[float, float]:

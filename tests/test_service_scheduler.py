@@ -1,0 +1,273 @@
+"""The scheduler: steps and promised times are found by the clock, told once, and not at all once somebody answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import anyio
+import pytest
+
+from desk_parts import by_rules, default_playbook
+from notify_parts import receiver
+from office_parts import deliver, later, office
+from service_api_parts import until
+from service_store_parts import KINDS, Clock, database_of
+from triagedesk.models import Choice, Response, Step, Suggestion
+from triagedesk.service.escalation import FIRST_RESPONSE, GRAVE, LATEST_ALARM, RESOLUTION, Before, planned
+from triagedesk.service.notify import Kind, Notice
+from triagedesk.service.scheduler import ALARM, Scheduler
+from triagedesk.service.settings import ServiceSettings
+from triagedesk.service.store.database import Store, open_store
+from triagedesk.service.store.records import Outcome, OutcomeKind, StepDue, StepState, StoredSuggestion
+from triagedesk.service.worker import Worker
+
+PLAIN = by_rules("The printer needs paper.")
+NOON = datetime.fromisoformat("2026-11-23T12:00:00+00:00")
+PATH = (Step(step=1, team="desk", after_minutes=0), Step(step=2, team="lead", after_minutes=60),
+        Step(step=3, team="head", after_minutes=240))  # fmt: skip
+
+
+def suggestion(*, grave: bool = False, escalates: bool = True, path: tuple[Step, ...] = PATH,
+               answer_h: float = 2, solve_h: float = 8) -> Suggestion:  # fmt: skip
+    """A suggestion with a path of three steps and two promises."""
+    made, dimensions = PLAIN, default_playbook().dimensions
+    urgency, escalation = dimensions["urgency"].names, dimensions["escalation"]
+    other = next(name for name in escalation.names if name != escalation.fallback)
+    labels = {**made.labels, "urgency": Choice(label=urgency[0] if grave else urgency[1]),
+              "escalation": Choice(label=other if escalates else escalation.fallback)}  # fmt: skip
+    due = Response(first_response_due=NOON + timedelta(hours=answer_h), resolution_due=NOON + timedelta(hours=solve_h))
+    return made.model_copy(update={"labels": labels, "escalation_path": path, "response": due})
+
+
+def stored(number: int, made: Suggestion, at: datetime = NOON, previous: str | None = None,
+           created_at: datetime | None = None) -> StoredSuggestion:  # fmt: skip
+    ticket = {"id": "T-1", **({"created_at": created_at.isoformat()} if created_at else {})}
+    return StoredSuggestion(
+        id=f"s_{number:026d}", ticket_id="T-1", created_at=at, key_id=None, suggestion=made.model_dump(mode="json"),
+        ticket=ticket, previous_id=previous,
+    )  # fmt: skip
+
+
+class Office:
+    """A store, a scheduler with its worker, a clock, and what was told."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self.store, self.clock, self.told = store, clock, list[Notice]()
+        self.scheduler = self.another()
+        self.worker = Worker(store.jobs, {ALARM: self.scheduler.alarm}, now=clock)
+        self._kept: StoredSuggestion | None = None
+
+    def another(self) -> Scheduler:
+        """Make the scheduler of a replica."""
+        return Scheduler(self.store, ServiceSettings(), now=self.clock, playbook=default_playbook,
+                         tell=self.told.append)  # fmt: skip
+
+    async def keep(self, made: Suggestion, created_at: datetime | None = None) -> StoredSuggestion:
+        """Keep a suggestion (after the one before) and plan its steps."""
+        before = self._kept
+        number = int(before.id[2:]) + 1 if before else 1
+        kept = stored(number, made, self.clock(), before.id if before else None, created_at)
+        await self.store.suggestions.add(kept)
+        await self.scheduler.told(kept, made)
+        self._kept = kept
+        return kept
+
+    async def outcome(self, kind: OutcomeKind) -> None:
+        """Say what became of the ticket."""
+        await self.store.outcomes.add(Outcome("T-1", kind, self.clock()))
+
+    async def after(self, minutes: float) -> list[tuple[Kind, int | None]]:
+        """Let time pass, and return what is told then."""
+        self.clock.pass_s(minutes * 60)
+        self.told.clear()
+        await self.scheduler.look()
+        await self.worker.round()
+        in_order = sorted(self.told, key=lambda notice: notice.due_at or NOON)  # jobs run side by side
+        return [(notice.kind, notice.step) for notice in in_order]
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database_of(request.param, tmp_path) as made:
+        yield made
+
+
+def run(url: str, work: Callable[[Office], Awaitable[None]]) -> None:
+    async def opened() -> None:
+        clock = Clock(NOON)
+        async with open_store(url, now=clock) as store:
+            await work(Office(store, clock))
+
+    anyio.run(opened)
+
+
+def test_each_step_is_told_when_its_time_has_passed_and_only_then(url: str) -> None:
+    async def work(office: Office) -> None:
+        kept = await office.keep(suggestion())
+        assert await office.after(0) == [(Kind.ESCALATION, 1)]
+        assert await office.after(59) == []
+        assert await office.after(1) == [(Kind.ESCALATION, 2)]
+        assert office.told[0].team == "lead"
+        assert office.told[0].due_at == NOON + timedelta(hours=1)
+        assert await office.after(60) == [(Kind.SLA_BREACH, None)]
+        assert await office.after(600) == [(Kind.ESCALATION, 3), (Kind.SLA_BREACH, None)]
+        states = {step.step: step.state for step in await office.store.steps.of(kept.id)}
+        assert set(states.values()) == {StepState.NOTIFIED}
+        assert len(states) == 5
+
+    run(url, work)
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        pytest.param(suggestion(grave=True), [(Kind.CRITICAL, None)], id="a-grave-one-is-one-alarm"),
+        pytest.param(suggestion(escalates=False), [], id="one-that-does-not-escalate-waits-in-its-queue"),
+        pytest.param(suggestion(answer_h=-1), [(Kind.SLA_BREACH, None), (Kind.ESCALATION, 1)], id="one-that-is-late"),
+        pytest.param(suggestion(answer_h=-30), [(Kind.ESCALATION, 1)], id="one-that-is-long-past"),
+    ],
+)
+def test_what_is_told_at_once(made: Suggestion, told: list[tuple[Kind, int | None]], tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(made)
+        assert await office.after(0) == told
+
+    with database_of("sqlite", tmp_path) as url:
+        run(url, work)
+
+
+def test_an_outcome_ends_the_path_and_the_promise_that_it_keeps(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion())
+        await office.after(0)
+        await office.outcome(OutcomeKind.FIRST_REPLY)
+        assert await office.after(240) == []
+        assert await office.after(240) == [(Kind.SLA_BREACH, None)]  # answered, but not solved in time
+
+    run(url, work)
+
+
+def test_a_satisfaction_ends_nothing_and_a_resolution_all(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion())
+        await office.outcome(OutcomeKind.SATISFACTION)
+        assert await office.after(60) == [(Kind.ESCALATION, 1), (Kind.ESCALATION, 2)]
+        await office.outcome(OutcomeKind.RESOLVED)
+        assert await office.after(6000) == []
+
+    run(url, work)
+
+
+def test_a_later_message_neither_starts_the_clock_anew_nor_tells_twice(url: str) -> None:
+    async def work(office: Office) -> None:
+        first = await office.keep(suggestion())
+        assert await office.after(60) == [(Kind.ESCALATION, 1), (Kind.ESCALATION, 2)]
+        office.clock.pass_s(1800)
+        await office.keep(suggestion())
+        assert await office.after(0) == []
+        assert await office.after(30) == [(Kind.SLA_BREACH, None)]
+        assert await office.after(120) == [(Kind.ESCALATION, 3)]
+        assert StepState.WAITING not in {step.state for step in await office.store.steps.of(first.id)}
+
+    run(url, work)
+
+
+def test_a_message_after_an_answer_starts_the_path_anew(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion(), NOON)
+        await office.outcome(OutcomeKind.FIRST_REPLY)
+        office.clock.pass_s(3 * 3600)
+        again = suggestion(path=(Step(step=1, team="other", after_minutes=0), *PATH[1:]))
+        await office.keep(again, NOON)
+        assert await office.after(0) == [(Kind.ESCALATION, 1)]
+        assert await office.after(60) == [(Kind.ESCALATION, 2)]
+
+    run(url, work)
+
+
+def test_planning_twice_is_planning_once(url: str) -> None:
+    async def work(office: Office) -> None:
+        kept = await office.keep(suggestion())
+        await office.after(0)
+        await office.scheduler.told(kept, suggestion())
+        assert await office.after(0) == []
+        assert len(await office.store.steps.of(kept.id)) == 5
+
+    run(url, work)
+
+
+def test_two_replicas_tell_of_a_step_once(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion(grave=True))
+        async with anyio.create_task_group() as tasks:
+            for scheduler in (office.scheduler, office.another(), office.another()):
+                tasks.start_soon(scheduler.look)
+        assert await office.worker.round() == 1
+        assert [notice.kind for notice in office.told] == [Kind.CRITICAL]
+
+    run(url, work)
+
+
+def test_an_alarm_outlives_a_kill_between_finding_and_telling(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion(grave=True))
+        await office.scheduler.look()
+        assert len(await office.store.jobs.claim()) == 1  # by a process that is killed then
+        assert await office.after(0.5) == []
+        assert await office.after(1) == [(Kind.CRITICAL, None)]
+
+    run(url, work)
+
+
+def test_what_passed_more_than_a_day_ago_is_recorded_and_not_told() -> None:
+    old = NOON - LATEST_ALARM - timedelta(days=300)
+    kept = stored(1, suggestion(answer_h=-7000, solve_h=-6999), NOON, created_at=old)
+    made = planned(kept, suggestion(answer_h=-7000, solve_h=-6999), default_playbook(), Before(), NOON)
+    assert {step.state for step in made} == {StepState.CLOSED}
+
+
+def test_a_ticket_from_the_future_begins_now() -> None:
+    kept = stored(1, suggestion(), NOON, created_at=NOON + timedelta(days=9))
+    made = {step.step: step.due_at for step in planned(kept, suggestion(), default_playbook(), Before(), NOON)}
+    assert made[2] == NOON + timedelta(minutes=60)
+    assert set(made) == {FIRST_RESPONSE, RESOLUTION, 1, 2, 3}
+    assert GRAVE not in made
+
+
+def test_the_same_people_are_not_told_again_but_others_are() -> None:
+    told = {step.step: StepDue("s_1", step.step, NOON, StepState.NOTIFIED) for step in PATH}
+    path = (PATH[0], Step(step=2, team="somebody else", after_minutes=60))
+    kept, made = stored(2, suggestion(path=path), NOON), suggestion(path=path)
+    states = {step.step: step.state for step in planned(kept, made, default_playbook(), Before(PATH, told), NOON)}
+    assert (states[1], states[2]) == (StepState.NOTIFIED, StepState.WAITING)
+
+
+def test_a_critical_ticket_and_a_missed_answer_reach_the_webhook_of_the_operators(
+    tmp_path: Path,
+) -> None:
+    clock = Clock(NOON)
+    with receiver() as operators:
+        file = tmp_path / "notify.yaml"
+        file.write_text(
+            f"targets: [{{type: webhook, name: ops, url: '{operators.url('/alarms')}', secret: {'s' * 32}}}]\n", "utf-8"
+        )
+        with office(tmp_path, None, "generic", clock=clock, notifications=file) as service:
+            body = {"event": "message.created", "uuid": "d-9", "payload": {
+                "id": 9, "subject": "Outage", "text": "Our production system is down for all customers since 10 am.",
+                "tags": [], "author": "contact", "private": False,
+            }}  # fmt: skip
+            assert deliver(service.http, "generic", body, now=NOON).status_code == 202
+            until(lambda: len(operators.got) == 1)
+            later(service, clock, 3 * 3600)
+            until(lambda: len(operators.got) >= 3)
+            row = {"ticket_id": "generic:9", "kind": "resolved"}
+            assert service.http.post("/v1/outcomes", json=row).status_code == 201
+            told = len(operators.got)
+            later(service, clock, 86_400)
+            service.call(service.app.state.office.opened.scheduler.look)
+        assert len(operators.got) == told
+    kinds = [got.json["kind"] for got in operators.got]
+    assert kinds[0] == "critical"
+    assert {"sla_breach", "escalation"} <= set(kinds)
