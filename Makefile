@@ -45,7 +45,7 @@ bench: $(DEV_STAMP)  ## the benchmarks whose figures stand in docs/performance.m
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra local --extra evals --extra service --extra mcp -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra local --extra evals --extra service --extra mcp --extra redis -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra service --extra mcp --extra redis -c requirements.lock pyproject.toml -o requirements-service.lock
 
 clean:  ## remove what was made
