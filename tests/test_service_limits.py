@@ -20,10 +20,12 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with a short patience."""
+    """A service with a short patience, that logs what it does by default."""
     settings = service_settings(tmp_path_factory.mktemp("limits"), body_timeout_s=0.4)
-    with running(settings) as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TRIAGEDESK_LOG", raising=False)
+        with running(settings) as found:
+            yield found
 
 
 @pytest.mark.parametrize(

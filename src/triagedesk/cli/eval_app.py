@@ -21,6 +21,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 GoldArgument = Annotated[Path, typer.Argument(metavar="GOLD", help="Labelled tickets, .jsonl or .csv.")]
 BaselinesOption = Annotated[Path, typer.Option("--baselines", metavar="DIR", help="Where blessed baselines are kept.")]
 
+ColumnsOption = Annotated[
+    Path | None,
+    typer.Option("--columns", metavar="FILE", help="A TOML file with a table [columns] for CSV: our field = column."),
+]
+
 RUNS, BASELINES = Path("evals/runs"), Path("evals/baselines")
 
 
@@ -50,6 +55,7 @@ def eval_score(
     gold: GoldArgument,
     predictions: Annotated[Path, typer.Argument(help="Suggestions, or lines with ticket_id and labels, .jsonl.")],
     playbook: PlaybookOption = None,
+    columns: ColumnsOption = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a page.")] = None,
     draws: Annotated[int, typer.Option(min=0, max=100_000, help="Bootstrap draws.")] = 2000,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
@@ -58,7 +64,8 @@ def eval_score(
     """Score any system's predictions against gold labels."""
     from triagedesk.cli.eval_score import run
 
-    raise typer.Exit(run(gold, predictions, playbook, html=html, draws=draws, seed=seed, as_json=as_json))
+    done = run(gold, predictions, playbook, columns=columns, html=html, draws=draws, seed=seed, as_json=as_json)
+    raise typer.Exit(done)
 
 
 @eval_app.command("report")
@@ -153,11 +160,13 @@ FilesArgument = Annotated[list[Path], typer.Argument(metavar="FILE…", help="La
 
 
 @data_app.command("check")
-def data_check(files: FilesArgument, playbook: PlaybookOption = None, as_json: JsonOption = False) -> None:
+def data_check(
+    files: FilesArgument, playbook: PlaybookOption = None, columns: ColumnsOption = None, as_json: JsonOption = False
+) -> None:
     """Name every line that is wrong, and say what the sets hold. Exit code 1 when lines are wrong."""
     from triagedesk.cli.eval_data import check
 
-    raise typer.Exit(check(files, playbook, as_json=as_json))
+    raise typer.Exit(check(files, playbook, as_json=as_json, columns=columns))
 
 
 @data_app.command("split")
@@ -167,11 +176,12 @@ def data_split(
     parts: Annotated[str, typer.Option(help="Names and shares.")] = "dev=.3,calibration=.3,test=.4",
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
     playbook: PlaybookOption = None,
+    columns: ColumnsOption = None,
 ) -> None:
     """Split a set by labels, keeping groups and near-duplicates together."""
     from triagedesk.cli.eval_data import split
 
-    raise typer.Exit(split(gold, output, parts=parts, seed=seed, playbook_file=playbook))
+    raise typer.Exit(split(gold, output, parts=parts, seed=seed, playbook_file=playbook, columns=columns))
 
 
 @data_app.command("agree")
@@ -179,12 +189,13 @@ def data_agree(
     gold: GoldArgument,
     others: Annotated[list[Path], typer.Argument(metavar="ANNOTATIONS…", help="Lines with id, by and labels.")],
     playbook: PlaybookOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say how far annotators agree: the ceiling of any system."""
     from triagedesk.cli.eval_data import agree
 
-    raise typer.Exit(agree(gold, others, playbook, as_json=as_json))
+    raise typer.Exit(agree(gold, others, playbook, as_json=as_json, columns=columns))
 
 
 @data_app.command("noise")
@@ -192,12 +203,13 @@ def data_noise(
     gold: GoldArgument,
     top: Annotated[int, typer.Option(min=1, help="How many suspects to list.")] = 20,
     playbook: PlaybookOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List labels that are probably wrong, and say whether the labels can be told from chance at all."""
     from triagedesk.cli.eval_data import noise
 
-    raise typer.Exit(noise(gold, playbook, top=top, as_json=as_json))
+    raise typer.Exit(noise(gold, playbook, top=top, as_json=as_json, columns=columns))
 
 
 @data_app.command("dedup")
@@ -205,9 +217,10 @@ def data_dedup(
     files: FilesArgument,
     threshold: Annotated[float, typer.Option(min=0.5, max=1.0, help="Cosine from which two are too near.")] = 0.9,
     playbook: PlaybookOption = None,
+    columns: ColumnsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find near-duplicates within and across sets. Exit code 1 when some stand in two sets."""
     from triagedesk.cli.eval_data import dedup
 
-    raise typer.Exit(dedup(files, playbook, threshold=threshold, as_json=as_json))
+    raise typer.Exit(dedup(files, playbook, threshold=threshold, as_json=as_json, columns=columns))

@@ -26,6 +26,8 @@ def calibrate(path: Path, *, output: Path | None, as_json: bool) -> int:
 
     run, basis = _opened(path)
     file = output or run.sheet.playbook.calibration_file
+    if file.is_dir():
+        raise ConfigError(f"{file}: is a folder; give a file")
     entries = fit(run, basis)
     known = _known(file)
     kept = [entry for entry in entries if basis.prompt is None or not _measured_better(entry, known)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triagedesk.cli.eval_extra import require_extra
+from triagedesk.cli.eval_report import warn_unended
 from triagedesk.cli.terminal import console, inert, say
 from triagedesk.errors import ConfigError
 
@@ -25,18 +26,20 @@ def run(run_a: Path, run_b: Path, *, flips: int, as_json: bool) -> int:
     require_extra()
     from triagedesk.evals.comparison import compare
     from triagedesk.evals.conduct import reopened
+    from triagedesk.evals.folder import RUNNING
 
     (folder_a, a), (folder_b, b) = reopened(run_a), reopened(run_b)
     data_a, data_b = folder_a.manifest["dataset"], folder_b.manifest["dataset"]
     if data_a["sha256"] != data_b["sha256"]:
         raise ConfigError(f"not the same set: A is {data_a['name']}/{data_a['split']} {data_a['sha256'][:8]}, "
                           f"B is {data_b['name']}/{data_b['split']} {data_b['sha256'][:8]}")  # fmt: skip
+    warn_unended(folder_a, folder_b)
     found = compare(a, b)
     if as_json:
         say(json.dumps({"a": str(run_a), "b": str(run_b), **found.as_json(flips)}))
     else:
-        say(f"A  {run_a}")
-        say(f"B  {run_b}")
+        for name, path, folder in (("A", run_a, folder_a), ("B", run_b, folder_b)):
+            say(f"{name}  {path}" + ("  (has not ended)" if folder.manifest["state"] == RUNNING else ""))
         print_comparison(found, flips)
     return 0
 

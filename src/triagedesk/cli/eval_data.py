@@ -28,12 +28,26 @@ def _playbook(file: Path | None) -> Playbook:
     return load_playbook(file)
 
 
-def check(files: Sequence[Path], playbook_file: Path | None, *, as_json: bool) -> int:
+def told_opening(file: Path, command: str) -> None:
+    """Count the opening of a sealed split, and say so on stderr."""
+    from triagedesk.evals.datasets import count_file
+    from triagedesk.evals.labelled.sets import found
+
+    times = count_file(found(file), command)
+    if times:
+        warn(f"{file}: a sealed split, opened {'once' if times == 1 else f'{times} times'} so far, this time included")
+
+
+def check(
+    files: Sequence[Path], playbook_file: Path | None, *, as_json: bool, columns: Path | None = None
+) -> int:  # fmt: skip
     """Name every wrong line: 1 when there are some. Raises ConfigError for a file that cannot be used."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.check import check_set
+    from triagedesk.evals.labelled.sets import columns_of
 
-    sets = [check_set(file, playbook) for file in files]
+    by = columns_of(columns)
+    sets = [check_set(file, playbook, by) for file in files]
     if as_json:
         say(json.dumps({"files": [each.as_json() for each in sets]}))
     else:
@@ -72,12 +86,15 @@ def _joined(told: Iterable[str], of: int) -> str:
     return ", ".join(listed) + (f", and {of - len(listed)} more" if of > len(listed) else "")
 
 
-def split(gold: Path, output: Path, *, parts: str, seed: int, playbook_file: Path | None) -> int:
+def split(
+    gold: Path, output: Path, *, parts: str, seed: int, playbook_file: Path | None, columns: Path | None = None
+) -> int:
     """Write the parts of a set and their manifest. Raises ConfigError."""
     playbook = _playbook(playbook_file)
+    from triagedesk.evals.labelled.sets import columns_of
     from triagedesk.evals.labelled.split import MANIFEST, shares_of, write_split
 
-    manifest = write_split(gold, output, playbook, shares_of(parts), seed=seed)
+    manifest = write_split(gold, output, playbook, shares_of(parts), seed=seed, columns=columns_of(columns))
     for name, part in manifest["parts"].items():
         say(f"{output / part['file']}: {part['rows']} rows ({name})")
     pairs = manifest["near_duplicates"]
@@ -85,14 +102,17 @@ def split(gold: Path, output: Path, *, parts: str, seed: int, playbook_file: Pat
     return WRONG if pairs["across"] else FINE
 
 
-def agree(gold: Path, others: Sequence[Path], playbook_file: Path | None, *, as_json: bool) -> int:
+def agree(
+    gold: Path, others: Sequence[Path], playbook_file: Path | None, *, as_json: bool, columns: Path | None = None
+) -> int:
     """Say how far annotators agree. Raises ConfigError when nothing was labelled twice."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.agree import agreement, unknown_ids
     from triagedesk.evals.labelled.annotations import read_annotations
-    from triagedesk.evals.labelled.sets import rows_of
+    from triagedesk.evals.labelled.sets import columns_of, rows_of
 
-    rows = rows_of(gold, playbook)
+    rows = rows_of(gold, playbook, columns_of(columns))
+    told_opening(gold, "eval data agree")
     annotations = [one for file in others for one in read_annotations(file, playbook)]
     found = agreement(rows, annotations, playbook)
     strangers = unknown_ids(rows, annotations)
@@ -120,13 +140,17 @@ def _print_agreement(name: str, agreement: Agreement) -> None:
         say(f"    and {len(agreement.disagreements) - SHOWN_ROWS} more; --json lists them")
 
 
-def noise(gold: Path, playbook_file: Path | None, *, top: int, as_json: bool) -> int:
+def noise(
+    gold: Path, playbook_file: Path | None, *, top: int, as_json: bool, columns: Path | None = None
+) -> int:  # fmt: skip
     """List suspects and judge the labels: 1 when some cannot be told from chance, 2 when there are too few rows."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.noise import noise as judge
-    from triagedesk.evals.labelled.sets import rows_of
+    from triagedesk.evals.labelled.sets import columns_of, rows_of
 
-    found = judge(rows_of(gold, playbook), playbook, top=top)
+    rows = rows_of(gold, playbook, columns_of(columns))
+    told_opening(gold, "eval data noise")
+    found = judge(rows, playbook, top=top)
     if as_json:
         say(json.dumps({"dimensions": {name: each.as_json() for name, each in found.items()}}))
     else:
@@ -147,13 +171,18 @@ def _print_noise(found: Mapping[str, Noise]) -> None:
             say(f"  line {row.line}, {row.id}: {row.given} ({row.confidence:.3f}), {rather}")
 
 
-def dedup(files: Sequence[Path], playbook_file: Path | None, *, threshold: float, as_json: bool) -> int:
+def dedup(
+    files: Sequence[Path], playbook_file: Path | None, *, threshold: float, as_json: bool, columns: Path | None = None
+) -> int:
     """Find near-duplicates: 1 when some stand in two sets."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.dedup import Duplicates, Place, near_duplicates
-    from triagedesk.evals.labelled.sets import rows_of
+    from triagedesk.evals.labelled.sets import columns_of, rows_of
 
-    rows = [(file, row) for file in files for row in rows_of(file, playbook)]
+    by = columns_of(columns)
+    rows = [(file, row) for file in files for row in rows_of(file, playbook, by)]
+    for file in files:
+        told_opening(file, "eval data dedup")
     places = [Place(str(file), row.line, row.id) for file, row in rows]
     found = Duplicates(places, near_duplicates([row.text for _, row in rows], threshold), threshold)
     if as_json:

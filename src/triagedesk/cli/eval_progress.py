@@ -19,6 +19,7 @@ class EvalProgress:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self.asked = False
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._start = time.monotonic()
@@ -26,6 +27,7 @@ class EvalProgress:
 
     def watch(self, progress: Progress) -> None:
         """Take note of a row."""
+        self.asked = True
         if self._stream.isatty():
             self._draw(progress)
         elif time.monotonic() >= self._next:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triagedesk.cli.eval_extra import require_extra
 from triagedesk.cli.terminal import inert, say, warn
 from triagedesk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from triagedesk.evals.folder import RunFolder
 
 
 def run(run: Path, *, html: Path | None, markdown: Path | None, as_json: bool) -> int:
@@ -20,6 +23,7 @@ def run(run: Path, *, html: Path | None, markdown: Path | None, as_json: bool) -
 
     folder, done = reopened(run)
     manifest = folder.manifest
+    warn_unended(folder)
     page = html or run / REPORT
     write_report(page, done, title=manifest["name"], manifest=manifest)
     if markdown is not None:
@@ -32,6 +36,15 @@ def run(run: Path, *, html: Path | None, markdown: Path | None, as_json: bool) -
     if markdown is not None:
         say(f"summary {markdown}")
     return 0
+
+
+def warn_unended(*folders: RunFolder) -> None:
+    """Say on stderr which runs have not ended: what they were not asked counts as wrong."""
+    from triagedesk.evals.folder import RUNNING, UNENDED
+
+    for folder in folders:
+        if folder.manifest["state"] == RUNNING:
+            warn(f"{folder.path}: {UNENDED}")
 
 
 def _write(path: Path, text: str) -> None:

@@ -39,7 +39,7 @@ class Wanted:
 def run(config: Path, wanted: Wanted) -> int:
     """Run an evaluation: 0 done, 2 when it was stopped or could not measure. Raises ConfigError."""
     require_extra()
-    from triagedesk.evals.conduct import Wish, open_folder, prepare
+    from triagedesk.evals.conduct import Wish, earlier_folder, prepare
 
     wish = Wish(
         wanted.split, wanted.limit, wanted.k, wanted.resume, wanted.retry_errors, wanted.cache, wanted.max_cost_usd,
@@ -48,9 +48,8 @@ def run(config: Path, wanted: Wanted) -> int:
     setup = prepare(config, wish)
     if wanted.dry_run:
         return _price(setup, as_json=wanted.as_json)
-    folder = open_folder(setup)
-    done = _conduct(setup, folder)
-    _print(folder, done, as_json=wanted.as_json)
+    done = _conduct(setup, earlier_folder(setup))
+    _print(done, as_json=wanted.as_json)
     if done.stopped:
         warn(f"stopped by {done.stopped}; --resume goes on")
         return 2
@@ -60,29 +59,36 @@ def run(config: Path, wanted: Wanted) -> int:
     return 0
 
 
-def _conduct(setup: Setup, folder: RunFolder) -> Run:
+def _conduct(setup: Setup, earlier: RunFolder | None) -> Run:
     from triagedesk.evals.conduct import conduct
 
     progress = EvalProgress(sys.stderr)
+    begun = [] if earlier is None else [earlier]
     try:
-        return run_loop(conduct(setup, folder, progress.watch))
+        done: Run = run_loop(conduct(setup, earlier, progress.watch, begun.append))
     except (KeyboardInterrupt, asyncio.CancelledError):
         progress.close()
-        warn(f"stopped; the same command with --resume goes on in {folder.path}")
+        for folder in begun:
+            warn(f"stopped; the same command with --resume goes on in {folder.path}")
         raise KeyboardInterrupt from None
     finally:
         progress.close()
+    if not progress.asked and not done.stopped:
+        warn(f"nothing was left to ask; {setup.wish.runs / done.folder.name if done.folder else ''} was scored again")
+    return done
 
 
-def _print(folder: RunFolder, done: Run, *, as_json: bool) -> None:
+def _print(done: Run, *, as_json: bool) -> None:
     from triagedesk.cli.eval_table import print_scores
 
+    folder = done.folder
+    assert folder is not None  # a run by config is written down
     if as_json:
-        say(json.dumps({"run": str(folder.path), **done.metrics.as_json()}))
+        say(json.dumps({"run": str(folder), **done.metrics.as_json()}))
         return
     print_scores(done.metrics)
-    say(f"run     {folder.path}")
-    say(f"report  {folder.path / 'report.html'}")
+    say(f"run     {folder}")
+    say(f"report  {folder / 'report.html'}")
 
 
 def _price(setup: Setup, *, as_json: bool) -> int:

@@ -10,19 +10,22 @@ from triagedesk.cli.terminal import say, warn
 
 
 def run(
-    gold: Path, predictions: Path, playbook_file: Path | None, *,
+    gold: Path, predictions: Path, playbook_file: Path | None, *, columns: Path | None = None,
     html: Path | None, draws: int, seed: int, as_json: bool,
 ) -> int:  # fmt: skip
     """Score a file of predictions. Raises ConfigError."""
     require_extra()
-    from triagedesk.evals.labelled.sets import rows_of
+    from triagedesk.cli.eval_data import told_opening
+    from triagedesk.evals.labelled.sets import columns_of, rows_of
     from triagedesk.evals.predictions import read_predictions
     from triagedesk.evals.run import Run
     from triagedesk.evals.sheet import make_sheet
     from triagedesk.playbook import load_playbook
 
     playbook = load_playbook(playbook_file)
-    sheet = make_sheet(rows_of(gold, playbook), read_predictions(predictions), playbook)
+    rows = rows_of(gold, playbook, columns_of(columns))
+    told_opening(gold, "eval score")
+    sheet = make_sheet(rows, read_predictions(predictions), playbook)
     done = Run(sheet, draws, seed)
     scores = done.metrics
     if html is not None:

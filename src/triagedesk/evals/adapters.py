@@ -8,34 +8,50 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from triagedesk.errors import ConfigError
+from triagedesk.models import Ticket
 
-LABELS = "labels."
+LABELS, OWN = "labels.", "fields."
+FIELDS = (*(name for name in Ticket.model_fields if name not in ("fields", "messages")), "group")
+"""What a column of a CSV file can be, besides labels.NAME and the desk's own fields.NAME."""
 
 
 def csv_lines(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[int, Any]]:
     """Yield the records of a CSV file as gold values. `columns` maps our fields (`labels.urgency` too) to its columns.
 
-    Without a map, columns named like our fields are taken. Raises ConfigError when a column is missing.
+    A record bears the number of its first line. Without a map, columns named like our fields are taken. Raises
+    ConfigError when a column is missing, when the map names a field that no ticket has, or when this is no UTF-8 CSV.
     """
+    for ours in columns:
+        if ours not in FIELDS and not ours.startswith((LABELS, OWN)):
+            raise ConfigError(f"columns.{ours}: is no field; there are {', '.join(FIELDS)}, labels.NAME, fields.NAME")
     try:
         stream = path.open(newline="", encoding="utf-8-sig")
     except OSError as wrong:
         raise ConfigError(f"{path}: cannot be read ({wrong.strerror})") from None
     with stream:
-        sample = stream.readline()
-        stream.seek(0)
-        delimiter = max((",", ";", "\t"), key=sample.count)
-        reader = csv.DictReader(stream, delimiter=delimiter, strict=True)
+        line = 0
         try:
-            given = columns or {name: name for name in reader.fieldnames or ()}
-            _check(path, given, reader.fieldnames or ())
+            sample = stream.readline()
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=max((",", ";", "\t"), key=sample.count), strict=True)
+            present = next(reader, [])
+            given = columns or {name: name for name in present}
+            _check(path, given, present)
+            line = reader.line_num
             for record in reader:
-                yield reader.line_num, _gold({ours: record.get(theirs) or "" for ours, theirs in given.items()})
-        except (csv.Error, UnicodeDecodeError) as wrong:
-            raise ConfigError(f"{path}: line {reader.line_num + 1}: is not UTF-8 CSV ({wrong})") from None
+                first, line = line + 1, reader.line_num
+                if record:
+                    values = dict(zip(present, record, strict=False))
+                    yield first, _gold({ours: values.get(theirs) or "" for ours, theirs in given.items()})
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
+        except csv.Error as wrong:
+            raise ConfigError(f"{path}: line {line + 1}: is not CSV ({wrong})") from None
 
 
 def _check(path: Path, columns: Mapping[str, str], present: Any) -> None:
+    if not present:
+        raise ConfigError(f"{path}: holds no labelled ticket")
     missing = [theirs for theirs in columns.values() if theirs not in present]
     if missing:
         raise ConfigError(f"{path}: has no column {missing[0]!r}; it has {', '.join(present)}")
@@ -45,7 +61,9 @@ def _check(path: Path, columns: Mapping[str, str], present: Any) -> None:
 
 def _gold(values: Mapping[str, str]) -> dict[str, Any]:
     ticket = {
-        name: value for name, value in values.items() if value and not name.startswith(LABELS) and name != "group"
+        name.removeprefix(OWN): value
+        for name, value in values.items()
+        if value and not name.startswith(LABELS) and name != "group"
     }
     labels = {name.removeprefix(LABELS): value for name, value in values.items() if name.startswith(LABELS) and value}
     return {"ticket": ticket, "labels": labels, "group": values.get("group") or None}

@@ -76,7 +76,8 @@ def write_baselines(folder: RunFolder, run: Run, setup: Setup) -> None:
     """Write baselines.json into a run's folder. Raises ConfigError where a `train` split cannot be read."""
     config = setup.config
     root = setup.root
-    train = [row for split in config.train for row in load_dataset(config, setup.playbook, root, split=split).rows]
+    sets = (load_dataset(config, setup.playbook, root, split=split, beside=setup.file.parent) for split in config.train)
+    train = [row for each in sets for row in each.rows]
     again = annotations_beside(setup.dataset.path)
     others = read_annotations(again, setup.playbook) if again.is_file() else []
     found = baselines(run.sheet, train or None, run.seed, draws=run.draws, annotations=others)

@@ -13,7 +13,7 @@ from triagedesk.confidence import DimensionCalibration, Entry, Measured
 from triagedesk.errors import ConfigError
 from triagedesk.evals.config import SEALED
 from triagedesk.evals.curves import MIN_RATE, applied, best_curve, measured_rate
-from triagedesk.evals.folder import RunFolder, package_version
+from triagedesk.evals.folder import RUNNING, UNENDED, RunFolder, package_version
 from triagedesk.evals.metrics import calibration as quality
 from triagedesk.evals.metrics.scale import Floats, Ints
 from triagedesk.evals.predictions import Prediction
@@ -59,10 +59,13 @@ class Basis:
 def basis_of(folder: RunFolder, run: Run) -> Basis:
     """Return what a run was measured on.
 
-    Raises ConfigError for the sealed split and for a playbook that has changed since, its automation levels aside.
+    Raises ConfigError for a run that has not ended, for the sealed split, and for a playbook that has changed since,
+    its automation levels aside.
     """
     manifest, playbook = folder.manifest, run.sheet.playbook
     data = manifest["dataset"]
+    if manifest["state"] == RUNNING:
+        raise ConfigError(f"{folder.path}: {UNENDED}; nothing is fitted on a part")
     if data["split"] == SEALED:
         raise ConfigError(f"{folder.path}: is a run on the {SEALED} split, which nothing is fitted on; "
                           f"run with --split {CALIBRATION}")  # fmt: skip

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from triagedesk.errors import ConfigError
 from triagedesk.evals.baselines import write_baselines
-from triagedesk.evals.config import EvalConfig, load_config
-from triagedesk.evals.datasets import Dataset, count_opening, file_hash, load_dataset
+from triagedesk.evals.config import EvalConfig, check_prevalence, load_config
+from triagedesk.evals.datasets import (
+    CARD,
+    Dataset,
+    count_opening,
+    file_hash,
+    find_file,
+    load_dataset,
+    read_dataset,
+    split_of,
+)
 from triagedesk.evals.folder import (
     COMPLETE,
     MANIFEST,
@@ -26,12 +37,14 @@ from triagedesk.evals.report import REPORT, write_report
 from triagedesk.evals.results import write_results
 from triagedesk.evals.run import Run, Watch, evaluate
 from triagedesk.evals.sheet import Voice, make_sheet
-from triagedesk.evals.systems import DeskSystem
+from triagedesk.evals.systems import DeskSystem, Opened, System
 from triagedesk.playbook import Playbook, load_playbook
 from triagedesk.settings import Settings, default_cache_dir
 
 VOICES: dict[str, Voice] = {"rules": "suggestion", "desk": "suggestion", "model": "opinion"}
-GUIDES = ("LABELS.md", "card.md")
+GUIDES = ("LABELS.md", CARD)
+
+Begun = Callable[[RunFolder], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,14 @@ def prepare(path: Path, wish: Wish) -> Setup:
     if wish.limit is not None and wish.limit < 1:
         raise ConfigError("--limit: give 1 or more; a run without rows measures nothing")
     playbook = load_playbook(config.playbook)
-    dataset = load_dataset(config, playbook, _root(path), split=wish.split)
+    try:
+        check_prevalence(config.prevalence, playbook)
+        config.desk_settings()
+    except ConfigError as wrong:
+        raise ConfigError(f"{path}: {wrong}") from None
+    dataset = load_dataset(config, playbook, _root(path), split=wish.split, beside=path.parent)
+    for train in config.train:
+        find_file(config, split_of(config, train), _root(path), beside=path.parent)
     prompt = _prompt_identity(config)
     identity = run_identity(config, dataset, playbook, prompt)
     return Setup(config, playbook, dataset, dataset.rows[: wish.limit], prompt, identity, path, wish)
@@ -102,21 +122,29 @@ def _prompt_identity(config: EvalConfig) -> str | None:
     return load_prompt(config.prompt).identity
 
 
+def earlier_folder(setup: Setup) -> RunFolder | None:
+    """Return the folder of this configuration's run that is to go on, or None where none is, or none was wished."""
+    wish, config = setup.wish, setup.config
+    if not (wish.resume or wish.retry_errors):
+        return None
+    folder = unfinished(wish.runs, config.name, setup.identity) if wish.resume else None
+    return folder or _newest(wish.runs, config.name, setup.identity)
+
+
 def open_folder(setup: Setup) -> RunFolder:
     """Return the folder of an unfinished run of this configuration on wish, else a new one."""
+    return earlier_folder(setup) or _new_folder(setup)
+
+
+def _new_folder(setup: Setup) -> RunFolder:
     wish, config = setup.wish, setup.config
-    if wish.resume or wish.retry_errors:
-        folder = unfinished(wish.runs, config.name, setup.identity) if wish.resume else None
-        folder = folder or _newest(wish.runs, config.name, setup.identity)
-        if folder is not None:
-            return folder
     openings = count_opening(setup.dataset, config.name)
     folder = new_folder(wish.runs, config.name, setup.identity)
     known = new_manifest(
         config, setup.dataset, setup.playbook, prompt=setup.prompt, identity=setup.identity, rows=len(setup.rows),
         openings=openings,
     )  # fmt: skip
-    folder.write(MANIFEST, known | {"config_file": str(setup.file), "guides": _guides(setup.dataset)})
+    folder.write(MANIFEST, known | {"config_file": str(setup.file.resolve()), "guides": _guides(setup.dataset)})
     return folder
 
 
@@ -131,11 +159,28 @@ def _newest(root: Path, name: str, identity: str) -> RunFolder | None:
     return RunFolder(found[-1]) if found else None
 
 
-async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -> Run:
-    """Ask what is still to be asked, then score it and write everything down."""
+async def conduct(
+    setup: Setup, folder: RunFolder | None = None, watch: Watch | None = None, begun: Begun | None = None
+) -> Run:
+    """Ask what is still to be asked, then score it and write everything down.
+
+    Without a folder one is made once the desk is open, and told to `begun`: a run that cannot start leaves nothing,
+    and opens no sealed split. Raises ConfigError.
+    """
+    system = DeskSystem(setup.settings)
+    if folder is not None:
+        return await _conduct(setup, system, folder, watch)
+    async with Opened(system) as opened:
+        folder = _new_folder(setup)
+        if begun is not None:
+            begun(folder)
+        return await _conduct(setup, opened, folder, watch)
+
+
+async def _conduct(setup: Setup, system: System, folder: RunFolder, watch: Watch | None) -> Run:
     config, wish = setup.config, setup.wish
     run = await evaluate(
-        DeskSystem(setup.settings), setup.rows, playbook=setup.playbook, k=config.k, seed=config.seed,
+        system, setup.rows, playbook=setup.playbook, k=config.k, seed=config.seed,
         draws=config.draws, concurrency=config.concurrency, voice=VOICES[config.system], journal=folder.predictions,
         retry_errors=wish.retry_errors, max_cost_usd=wish.max_cost_usd, watch=watch,
     )  # fmt: skip
@@ -154,6 +199,15 @@ async def conduct(setup: Setup, folder: RunFolder, watch: Watch | None = None) -
     return run
 
 
+def _same_dataset(manifest: Mapping[str, Any], config: EvalConfig, playbook: Playbook) -> Dataset:
+    """Read a run's set from the very file it was made on; where that is gone, from where its config says."""
+    data, beside = manifest["dataset"], Path(manifest["config_file"])
+    file = Path(data["file"])
+    if not file.is_file():
+        file = find_file(config, data["split"], _root(beside), beside=beside.parent)
+    return read_dataset(file, config, playbook, data["split"])
+
+
 def reopened(path: Path) -> tuple[RunFolder, Run]:
     """Read a run that ended, with the labelled rows that it was made on.
 
@@ -165,7 +219,7 @@ def reopened(path: Path) -> tuple[RunFolder, Run]:
     file = Path(manifest["playbook_file"]) if manifest["playbook_file"] else None
     playbook = load_playbook(file)
     config = EvalConfig.model_validate(manifest["config"] | {"playbook": file})
-    dataset = load_dataset(config, playbook, _root(Path(manifest["config_file"])), split=data["split"])
+    dataset = _same_dataset(manifest, config, playbook)
     if dataset.sha256 != data["sha256"]:
         raise ConfigError(f"{path}: {dataset.path} has changed since this run; run it again")
     rows = dataset.rows[: data["asked"]]

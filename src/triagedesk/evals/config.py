@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from triagedesk.errors import ConfigError
 from triagedesk.models import Frozen, one_line
+from triagedesk.playbook import Playbook
 from triagedesk.settings import Settings
 
 SEALED = "test"
@@ -36,7 +38,7 @@ class Gates(Frozen):
 
 
 class EvalConfig(Frozen):
-    """One run. Paths are relative to the file that holds them."""
+    """One run. Paths are relative to the file that holds them; data and model files are looked for there first."""
 
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9_.\-]{1,60}$")
     dataset: str = Field(description="a folder under evals/datasets, a .jsonl or .csv file, or a public set's name")
@@ -65,7 +67,7 @@ class EvalConfig(Frozen):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.system != "rules" and self.model is None and self.base_url is None:
-            raise ValueError(f"system {self.system!r} asks a model: give model or base_url")
+            raise ValueError(f"model: is missing; system {self.system!r} asks a model: give model or base_url")
         return self
 
     def desk_settings(self, **more: Any) -> Settings:
@@ -85,16 +87,56 @@ def load_config(path: Path) -> EvalConfig:
         raise ConfigError(f"{path}: cannot be read ({wrong.strerror})") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
         raise ConfigError(f"{path}: is not TOML: {wrong}") from None
+    try:
+        return EvalConfig.model_validate(_placed(path, data))
+    except ValidationError as wrong:
+        # what is wrong with no key of its own names its key itself
+        raise ConfigError(f"{path}: {one_line(wrong).replace('ticket: ', '')}") from None
+
+
+def _placed(path: Path, data: dict[str, Any]) -> dict[str, Any]:
+    """Return a config's values with its files found and what is sealed refused. Raises ConfigError."""
     data.setdefault("name", path.stem)
     for key in ("playbook", "prompt", "calibration"):
         if isinstance(data.get(key), str):
             data[key] = path.parent / data[key]
     model = data.get("model")
-    if isinstance(model, str) and model.startswith("local/") and not model.startswith("local//"):
-        data["model"] = f"local/{path.parent / model.removeprefix('local/')}"
+    if isinstance(model, str) and model.startswith("local/"):
+        data["model"] = f"local/{_beside(path, model.removeprefix('local/'))}"
+    if isinstance(data.get("columns"), dict):
+        data["columns"] = dict(flat(data["columns"]))
     if data.get("split") == SEALED:
-        raise ConfigError(f"{path}: the {SEALED} split is opened by --split {SEALED} alone; name another one here")
-    try:
-        return EvalConfig.model_validate(data)
-    except ValidationError as wrong:
-        raise ConfigError(f"{path}: {one_line(wrong)}") from None
+        raise ConfigError(f"{path}: split: {SEALED} is opened by --split {SEALED} alone; name another one here")
+    if isinstance(data.get("train"), list) and SEALED in data["train"]:
+        raise ConfigError(f"{path}: train: nothing learns from the {SEALED} split")
+    return data
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Return a file beside the config, or from here where only that one is there."""
+    own, here = path.parent / name, Path(name)
+    return here if here.is_file() and not own.is_file() else own
+
+
+def flat(table: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a TOML table with dotted names: `labels.urgency = …` needs no quotes then."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def check_prevalence(prevalence: Mapping[str, Mapping[str, float]], playbook: Playbook) -> None:
+    """Raise ConfigError where shares are not those of every label of a dimension, 0 or more, adding up to 1 (± .01)."""
+    for name, shares in prevalence.items():
+        if name not in playbook.dimensions:
+            raise ConfigError(f"prevalence.{name}: is no dimension of the playbook ({', '.join(playbook.dimensions)})")
+        labels = playbook.dimensions[name].names
+        unknown = [label for label in shares if label not in labels]
+        missing = [label for label in labels if label not in shares]
+        if unknown or missing:
+            what = f"{unknown[0]!r} is no label of it" if unknown else f"{missing[0]!r} is missing"
+            raise ConfigError(f"prevalence.{name}: {what}; give the share of each of {', '.join(labels)}")
+        if any(not 0 <= share <= 1 for share in shares.values()) or abs(sum(shares.values()) - 1) > 0.01:
+            raise ConfigError(f"prevalence.{name}: shares are 0 or more and add up to 1")

@@ -13,8 +13,9 @@ from triagedesk.evals.metrics.calibration import log_loss
 from triagedesk.evals.metrics.scale import Floats, Ints
 
 FOLDS = 5
-MIN_RATE, MIN_CURVE, MIN_ISOTONIC = 10, 50, 1000
-"""Rows from which a rate, a curve of one or two numbers, and an isotonic curve are worth fitting."""
+MIN_RATE, MIN_TRIAL, MIN_CURVE, MIN_ISOTONIC = 10, 30, 50, 1000
+"""Rows from which a rate, a trial of it against the strength itself, a curve of one or two numbers, and an isotonic
+curve are worth fitting."""
 
 
 def measured_rate(right: Floats) -> float:
@@ -25,19 +26,24 @@ def measured_rate(right: Floats) -> float:
 def best_curve(strength: Floats, right: Floats, groups: Ints, *, seed: int = 0) -> tuple[CalibrationCurve, Floats]:
     """Return the curve of least held-out log loss, and each row's confidence under the curve that did not see it.
 
-    A fitted curve is taken only where it is better than the strength itself and than a constant rate.
+    A fitted curve is taken only where it is better than the strength itself and than a constant rate, a rate only where
+    it is better than the strength. Under 30 rows, or where all are one group, no trial tells them apart: the rate.
     """
     rate = np.full(len(right), CalibrationCurve(method="rate", rate=measured_rate(right)).confidence(0))
-    if len(right) < MIN_CURVE or right.min() == right.max():
-        return fit_curve("rate", strength, right), rate
     folds = list(group_folds(right, groups, seed=seed))
-    held = {method: _held_out(method, strength, right, folds) for method in ("identity", "rate", *_methods(len(right)))}
+    if len(right) < MIN_TRIAL or not folds:
+        return fit_curve("rate", strength, right), rate
+    tried: tuple[Method, ...] = ("identity", "rate", *_methods(right))
+    held = {method: _held_out(method, strength, right, folds) for method in tried}
     losses = {method: log_loss(confidence, right) for method, confidence in held.items()}
     chosen = min(losses, key=lambda method: losses[method])  # of equal losses the simpler one: it comes first
     return fit_curve(chosen, strength, right), rate if chosen == "rate" else held[chosen]
 
 
-def _methods(n: int) -> tuple[Method, ...]:
+def _methods(right: Floats) -> tuple[Method, ...]:
+    n = len(right)
+    if n < MIN_CURVE or right.min() == right.max():
+        return ()
     return ("temperature", "sigmoid", "isotonic") if n >= MIN_ISOTONIC else ("temperature", "sigmoid")
 
 

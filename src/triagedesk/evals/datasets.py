@@ -20,7 +20,7 @@ from triagedesk.playbook import Playbook
 PUBLIC_ROOT = "TRIAGEDESK_EVAL_DATA"
 """The environment variable that names the folder of public sets."""
 
-OPENINGS = "openings.jsonl"
+OPENINGS, CARD = "openings.jsonl", "card.md"
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,36 @@ class Dataset:
     rows: tuple[Gold, ...]
 
 
-def find_file(config: EvalConfig, split: str, root: Path) -> Path:
-    """Return the file of a split. `root` is the folder that holds `datasets/`. Raises ConfigError."""
+def split_of(config: EvalConfig, wanted: str | None) -> str:
+    """Return the split that is meant: as wanted, as the config says, or of a file the one that its name says.
+
+    Raises ConfigError where a split is wanted of a file that neither its name nor the config calls so.
+    """
     named = Path(config.dataset)
-    tried = [named, root / named] if named.suffix else [root / "datasets" / named / f"{split}.jsonl"]
-    if named.suffix and named.stem == SEALED != split:
+    if not named.suffix:
+        return wanted or config.split
+    if named.stem == SEALED != wanted:
         raise ConfigError(
             f"{named}: the {SEALED} split is opened by --split {SEALED} alone, so that openings are counted"
         )
+    own = config.split if "split" in config.model_fields_set and named.stem != SEALED else named.stem
+    if wanted not in (None, own, named.stem):
+        raise ConfigError(f"--split {wanted}: the dataset {named} is one file, its split {own}")
+    return wanted or own
+
+
+def find_file(config: EvalConfig, split: str, root: Path, *, beside: Path | None = None) -> Path:
+    """Return the file of a split. `root` is the folder that holds `datasets/`, `beside` the config's own.
+
+    Raises ConfigError.
+    """
+    named = Path(config.dataset)
+    if named.suffix:
+        tried = [*([beside / named] if beside else []), root / named, named]
+    else:
+        tried = [root / "datasets" / named / f"{split}.jsonl"]
     public = PUBLIC.get(config.dataset)
-    if public is not None:
+    if public is not None and split == config.split:  # it is one file
         tried += [Path(folder) / public.file for folder in (os.environ.get(PUBLIC_ROOT), "data") if folder]
     for path in tried:
         if path.is_file():
@@ -52,10 +72,16 @@ def find_file(config: EvalConfig, split: str, root: Path) -> Path:
     raise ConfigError(f"dataset {config.dataset!r}, split {split!r}: no file {tried[0]}{hint}")
 
 
-def load_dataset(config: EvalConfig, playbook: Playbook, root: Path, *, split: str | None = None) -> Dataset:
+def load_dataset(
+    config: EvalConfig, playbook: Playbook, root: Path, *, split: str | None = None, beside: Path | None = None
+) -> Dataset:
     """Read the split that a config names. Raises ConfigError, GoldError included."""
-    chosen = split or config.split
-    path = find_file(config, chosen, root)
+    chosen = split_of(config, split)
+    return read_dataset(find_file(config, chosen, root, beside=beside), config, playbook, chosen)
+
+
+def read_dataset(path: Path, config: EvalConfig, playbook: Playbook, split: str) -> Dataset:
+    """Read a split from its file. Raises ConfigError, GoldError included."""
     rows = []
     for row, problem in checked(_values(path, config), playbook):
         if row is None:
@@ -63,7 +89,7 @@ def load_dataset(config: EvalConfig, playbook: Playbook, root: Path, *, split: s
         rows.append(row)
     if not rows:
         raise GoldError(f"{path}: holds no labelled ticket")
-    return Dataset(config.dataset, chosen, path, file_hash(path), tuple(rows))
+    return Dataset(config.dataset, split, path, file_hash(path), tuple(rows))
 
 
 def _values(path: Path, config: EvalConfig) -> Iterator[tuple[int, Any]]:
@@ -93,12 +119,26 @@ def file_hash(path: Path) -> str:
 
 def count_opening(dataset: Dataset, run: str) -> int:
     """Note that a sealed split was opened, beside its data, and return how often it has been. Others count 0."""
-    if dataset.split != SEALED:
-        return 0
-    log = dataset.path.with_name(OPENINGS)
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "split": dataset.split, "sha256": dataset.sha256,
-            "run": run}  # fmt: skip
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
-    with log.open(encoding="utf-8") as stream:
-        return sum(f'"split": "{dataset.split}"' in each for each in stream)
+    return _counted(dataset.path, dataset.sha256, run) if dataset.split == SEALED else 0
+
+
+def count_file(path: Path, command: str) -> int:
+    """Count the opening of a sealed split by a command that reads files, and return how often it has been.
+
+    Sealed is a file named `test` beside a log of openings or a card: whoever keeps such has sealed it. Others count 0.
+    """
+    sealed = path.stem == SEALED and any(path.with_name(name).is_file() for name in (OPENINGS, CARD))
+    return _counted(path, file_hash(path), command) if sealed and path.is_file() else 0
+
+
+def _counted(path: Path, sha256: str, run: str) -> int:
+    log = path.with_name(OPENINGS)
+    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "split": SEALED, "sha256": sha256, "run": run}
+    try:
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+        with log.open(encoding="utf-8") as stream:
+            return sum(f'"split": "{SEALED}"' in each for each in stream)
+    except OSError as wrong:
+        raise ConfigError(f"{log}: cannot be written ({wrong.strerror}); the sealed split is not opened uncounted"
+                          ) from None  # fmt: skip

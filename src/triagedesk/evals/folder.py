@@ -26,6 +26,7 @@ DECIDING = {
 }  # fmt: skip
 """Settings that decide what a model is asked and answers, wherever they were set: the environment counts too."""
 RUNNING, COMPLETE, STOPPED = "running", "complete", "stopped"
+UNENDED = "the run has not ended; `triagedesk eval run … --resume` ends it"
 
 
 class RunFolder:
@@ -107,9 +108,9 @@ def new_manifest(
         "machine": {"system": platform.system(), "arch": platform.machine(), "cores": os.cpu_count()},
         "config": config.model_dump(mode="json", exclude={"playbook", "prompt", "calibration"}),
         "dataset": {"name": dataset.name, "split": dataset.split, "sha256": dataset.sha256, "rows": len(dataset.rows),
-                    "asked": rows, "file": str(dataset.path), "openings": openings},
+                    "asked": rows, "file": str(dataset.path.resolve()), "openings": openings},
         "playbook": playbook.identity, "playbook_reading": playbook.reading_hash,
-        "playbook_file": str(config.playbook) if config.playbook else None,
+        "playbook_file": str(config.playbook.resolve()) if config.playbook else None,
         "prompt": prompt, "models": {}, "temperature": None, "k": config.k,
         "seed": config.seed, "cache": {"namespace": identity[:16], "hits": 0},
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +199,7 @@ class _Cells:
     said: Ints
     groups: Ints
 
-    def behind(self, rater: Callable[[Floats, Scale], counts.Rate], scale: Scale) -> int:
+    def behind(self, rater: counts.Rater, scale: Scale) -> int:
         """Return how many groups have a row in a rate's denominator."""
         held = np.zeros(len(self.gold), dtype=bool)
         for gold, said in set(zip(self.gold.tolist(), self.said.tolist(), strict=True)):
@@ -238,9 +238,7 @@ def _reweighted(
     known_figures = counts.figures(table * weights[:, None], scale)
     spread = {} if drawn is None else counts.figures(drawn * weights[None, :, None], scale)
     return {
-        name: drawn_figure(value, spread.get(name))
-        for name, value in known_figures.items()
-        if name in PREVALENCE_BOUND
+        name: drawn_figure(value, spread.get(name)) for name, value in known_figures.items() if name in PREVALENCE_BOUND
     }
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from triagedesk.desk import Considered, Desk, open_desk
 from triagedesk.errors import TriageError
@@ -41,6 +42,36 @@ class DeskSystem:
         """Open a desk whose cache belongs to this configuration and repeat alone."""
         async with open_desk(self._settings(k)) as desk:
             yield _of_desk(desk)
+
+
+class Opened:
+    """A system whose first repeat is open before the run begins: what cannot be opened is known before all else."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._stack = AsyncExitStack()
+        self._first: Answer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._first = await self._stack.enter_async_context(self._system.open(0))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, wrong: BaseException | None,
+                        at: TracebackType | None) -> None:  # fmt: skip
+        await self._stack.aclose()
+
+    @asynccontextmanager
+    async def open(self, k: int) -> AsyncIterator[Answer]:
+        """Hand out the first repeat as it is open, and close it before another is opened."""
+        first, self._first = self._first, None
+        try:
+            if k == 0 and first is not None:
+                yield first
+                return
+        finally:
+            await self._stack.aclose()
+        async with self._system.open(k) as answer:
+            yield answer
 
 
 def _of_desk(desk: Desk) -> Answer:

@@ -6,6 +6,7 @@ uvicorn has no time limit for a request's head; without one, a thousand connecti
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
@@ -111,7 +112,7 @@ def build_server(app: FastAPI, service: ServiceSettings, **more: Any) -> Gracefu
     protocol = type("TimedProtocol", (Protocol,), {"head_timeout_s": service.body_timeout_s})
     config = Config(
         app, host=service.host, port=service.port, http=protocol, ws="none", loop="asyncio", lifespan="on",
-        log_config=None, log_level="critical", access_log=False, proxy_headers=False, server_header=False,
+        log_config=None, log_level=logging.CRITICAL, access_log=False, proxy_headers=False, server_header=False,
         h11_max_incomplete_event_size=service.max_header_bytes + 8192, timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(service.shutdown_s + 0.5)), backlog=BACKLOG, **more,
     )  # fmt: skip

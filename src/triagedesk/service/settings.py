@@ -41,7 +41,6 @@ class ServiceSettings(Frozen):
         description="sqlite:///FILE or postgresql://USER@HOST/NAME",
     )
     migrate: bool = Field(default=True, description="bring the tables up to date at the start")
-    redis_url: SecretStr | None = Field(default=None, description="Redis or Valkey that replicas share a cache by")
     webhooks: Path | None = Field(default=None, description="the file of helpdesks, their secrets and levels")
     notifications: Path | None = Field(default=None, description="the file of whom to tell of alarms, and how")
     docs: bool = Field(default=False, description="serve /docs and /openapi.json without a key")

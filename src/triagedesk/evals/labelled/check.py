@@ -74,11 +74,11 @@ class Checked:
         return {"file": str(self.path), "lines": self.lines, "problems": problems, "holds": self.holds.as_json()}
 
 
-def check_set(path: Path, playbook: Playbook) -> Checked:
+def check_set(path: Path, playbook: Playbook, columns: Mapping[str, str] | None = None) -> Checked:
     """Check every line of a set. Raises ConfigError when it cannot be read or holds no line."""
     problems: list[Problem] = []
     rows: list[Gold] = []
-    latest = _Latest(values_of(path))
+    latest = _Latest(values_of(path, columns))
     for row, problem in checked(latest, playbook):
         if problem is not None:
             problems.append(Problem(latest.line, problem.partition(": ")[2]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from triagedesk.errors import ConfigError
 from triagedesk.evals.adapters import PUBLIC, csv_lines, public_set
+from triagedesk.evals.config import flat
 from triagedesk.evals.datasets import PUBLIC_ROOT, adapted
 from triagedesk.evals.gold import Gold, GoldError, checked, parsed_lines
 from triagedesk.playbook import Playbook
@@ -26,19 +28,38 @@ def found(path: Path) -> Path:
     return Path(folder) / PUBLIC[str(path)].file
 
 
-def values_of(path: Path) -> Values:
-    """Yield the lines of a labelled set as gold values with their numbers. Raises ConfigError when it is unusable."""
+def columns_of(path: Path | None) -> dict[str, str]:
+    """Read the [columns] table of a TOML file, as a run's config has; empty for none. Raises ConfigError."""
+    if path is None:
+        return {}
+    try:
+        table = tomllib.loads(path.read_text("utf-8")).get("columns")
+    except OSError as wrong:
+        raise ConfigError(f"{path}: cannot be read ({wrong.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise ConfigError(f"{path}: is not TOML: {wrong}") from None
+    columns = dict(flat(table)) if isinstance(table, Mapping) else {}
+    if not columns or not all(isinstance(theirs, str) for theirs in columns.values()):
+        raise ConfigError(f"{path}: give a table [columns] of our field = their column")
+    return columns
+
+
+def values_of(path: Path, columns: Mapping[str, str] | None = None) -> Values:
+    """Yield the lines of a labelled set as gold values with their numbers. Raises ConfigError when it is unusable.
+
+    `columns` maps our fields to the columns of a CSV file.
+    """
     file = found(path)
     if file.suffix.lower() in (".csv", ".tsv"):
-        return csv_lines(file, {})
+        return csv_lines(file, columns or {})
     public = public_set(file)
     return adapted(file, public.adapt) if public is not None else parsed_lines(file)
 
 
-def rows_of(path: Path, playbook: Playbook) -> list[Gold]:
+def rows_of(path: Path, playbook: Playbook, columns: Mapping[str, str] | None = None) -> list[Gold]:
     """Read a labelled set. Raises GoldError at the first line that is wrong, or when there is none."""
     rows = []
-    for row, problem in checked(values_of(path), playbook):
+    for row, problem in checked(values_of(path, columns), playbook):
         if row is None:
             raise GoldError(f"{path}: {problem}; `triagedesk eval data check` names every line")
         rows.append(row)

@@ -130,16 +130,17 @@ def _in_order(together: Ints, strata: Ints, counts: Ints, seed: int) -> Iterator
 
 
 def write_split(
-    source: Path, folder: Path, playbook: Playbook, shares: Mapping[str, float], *, seed: int
-) -> dict[str, Any]:
+    source: Path, folder: Path, playbook: Playbook, shares: Mapping[str, float], *, seed: int,
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Split a set into files and a manifest, which is returned. Raises ConfigError, also where one exists."""
     targets = [folder / f"{name}.jsonl" for name in shares]
     taken = [path for path in (*targets, folder / MANIFEST) if path.exists()]
     if taken:
         raise ConfigError(f"{taken[0]}: is there already and is not overwritten; give another folder")
-    rows = rows_of(source, playbook)
+    rows = rows_of(source, playbook, columns)
     split = split_rows(rows, shares, seed=seed)
-    values = [value for _, value in values_of(source)]
+    values = [value for _, value in values_of(source, columns)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, target in zip(shares, targets, strict=True):

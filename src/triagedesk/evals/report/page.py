@@ -64,6 +64,8 @@ def write_report(
     `baselines` is name → dimension → {"accuracy": {"value", "low", "high"}, "macro_f1": …}. Raises ConfigError when the
     file cannot be written.
     """
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; give a file")
     text = page(run, title=title, manifest=manifest, baselines=baselines)
     draft = path.with_name(f".{path.name}.draft")
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from triagedesk.evals.config import SEALED
+from triagedesk.evals.folder import RUNNING
 from triagedesk.evals.report.beside import is_like_chance, is_near_majority, majority
 from triagedesk.evals.report.words import count, interval_text, number, percent, title_of
 from triagedesk.evals.run import Run
@@ -37,6 +38,8 @@ def verdict_of(run: Run, manifest: Mapping[str, Any]) -> Verdict:
     scores = run.metrics
     chance = [title_of(name) for name, each in scores.dimensions.items() if is_like_chance(each)]
     mood, headline = _headline(run, chance)
+    if manifest.get("state") == RUNNING:
+        mood, headline = "bad", "This run has not ended: it settles nothing yet."
     return Verdict(
         mood, headline, tuple(_worth(scores)), tuple(_misses(run)), tuple(_trust(scores, manifest)),
         tuple(_warnings(scores, manifest, run.stopped)),
@@ -154,6 +157,8 @@ def _warnings(scores: Scores, manifest: Mapping[str, Any], stopped: str | None) 
     if stopped or manifest.get("state") == "stopped":
         why = stopped or manifest.get("stopped") or "unfinished"
         yield f"The run was stopped ({why}): what was not asked counts as wrong."
+    if manifest.get("state") == RUNNING:
+        yield "The run has not ended, or was killed: what was not asked counts as wrong."
     if scores.n < FEW:
         yield f"Only {count(scores.n)} tickets: read the intervals, not the values."
     if scores.unknown_ids:

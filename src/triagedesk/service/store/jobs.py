@@ -44,9 +44,7 @@ class Jobs:
 
         await self._database.write(work)
 
-    async def claim(
-        self, limit: int = 1, *, lease_s: float = 60.0, kinds: Collection[str] | None = None
-    ) -> list[Job]:
+    async def claim(self, limit: int = 1, *, lease_s: float = 60.0, kinds: Collection[str] | None = None) -> list[Job]:
         """Take due jobs (of these kinds), the longest due first; each is this caller's alone until the lease ends.
 
         A job whose worker was killed is claimed again when its lease has ended; `attempts` counts every claim.
