@@ -38,9 +38,9 @@ ONLY_IN_PAIRS = "w_"
 RIDGE = {"urgency": 3.0, "issue_type": 1.0}
 KEPT_FROM = 0.25
 """Smaller votes are left out of the table."""
-EAGER = 1.0
+EAGER = 1.1
 """Added to the bias of the most severe urgency: a missed emergency costs more than a false one. It is the most that
-keeps false emergencies under 11 % of the others on the calibration split."""
+keeps false emergencies under 12 % of the others on the calibration split."""
 NEVER_MOST_SEVERE = frozenset((
     "question", "order_topic", "password_topic", "billing_topic", "no_rush", "thanks_only", "product_question",
     "feedback", "money_wrong", "followup_wanted", "third_contact", "expert_needed", "complaint", "leaving",

@@ -123,7 +123,7 @@ def test_a_rule_break_that_is_new_fails_though_as_many_went_away(tmp_path: Path)
 def test_any_rule_break_fails_without_a_baseline(tmp_path: Path) -> None:
     run = write_run(write_set(tmp_path, 40), "a", wrong_at(3, urgency="asap"), gates=LENIENT)
     found = judged(run)
-    assert verdicts(found) == {"urgency_macro_f1": Verdict.PASS, "rule_breaks": Verdict.FAIL}
+    assert verdicts(found) == {"urgent_miss": Verdict.PASS, "rule_breaks": Verdict.FAIL}
     assert found.exit_code == 1
 
 
@@ -168,7 +168,7 @@ def test_an_alias_that_moved_is_refused_a_model_that_was_changed_is_compared(tmp
 def test_a_baseline_of_another_set_is_refused_but_limits_are_still_tested(tmp_path: Path) -> None:
     a, b = write_run(write_set(tmp_path / "a", 20), "a"), write_run(write_set(tmp_path / "b", 24), "b", gates=LENIENT)
     found = judged(b, a)
-    assert verdicts(found)["urgency_macro_f1"] is Verdict.PASS
+    assert verdicts(found)["urgent_miss"] is Verdict.PASS
     assert verdicts(found)["baseline"] is Verdict.UNMEASURED
     assert found.exit_code == 2
 

@@ -509,9 +509,7 @@ def test_zero_rows_are_exit_code_2(
     assert shown.err.count("\n") == 1
 
 
-def test_the_sealed_split_opens_by_its_option_only_and_counts(
-    config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_sealed_split_opens_by_its_option_only_and_counts(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log = config.parents[1] / "datasets" / "small" / "openings.jsonl"
     assert eval_run(config) == 0
     assert not log.exists()

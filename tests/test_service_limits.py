@@ -118,7 +118,7 @@ def test_a_body_that_does_not_come_is_given_up(service: Service) -> None:
         answer = b"".join(iter(lambda: raw.recv(10_000), b""))
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b'"code":"body_timeout"' in answer
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 4.5
 
 
 def test_heads_that_are_too_large_are_refused(service: Service) -> None:

@@ -137,7 +137,7 @@ def test_every_desk_is_answered_at_once_and_its_ticket_is_suggested(walk: Walk) 
     assert {kind: found["ticket_id"] for kind, found in walk.suggestions.items()} == {
         kind: f"{kind}:{IDS[kind]}" for kind in KINDS
     }
-    assert walk.slowest_s < 2.0  # on a crowded machine; how fast it is elsewhere is a matter of benchmarks
+    assert walk.slowest_s < 5.0  # on a crowded machine; how fast it is elsewhere is a matter of benchmarks
 
 
 def test_zendesk_gets_one_put_with_priority_tags_and_a_private_comment(walk: Walk) -> None:

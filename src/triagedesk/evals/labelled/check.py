@@ -119,8 +119,10 @@ def _quote_problems(row: Gold, playbook: Playbook) -> Iterator[str]:
         return
     for name, quote in row.quotes.items():
         if name not in row.labels:
-            yield f"quotes.{name}: there is no label of that name" if name in playbook.dimensions else (
-                f"quotes.{name}: is no dimension of the playbook"
+            yield (
+                f"quotes.{name}: there is no label of that name"
+                if name in playbook.dimensions
+                else (f"quotes.{name}: is no dimension of the playbook")
             )
         elif not isinstance(quote, str) or not quote.strip():
             yield f"quotes.{name}: is empty"

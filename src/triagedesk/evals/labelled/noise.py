@@ -139,5 +139,3 @@ def _suspects(rows: Sequence[Gold], codes: Ints, chances: Floats, scale: Scale, 
                 round(float(chances[i, likely[i]]), 4))
         for i in order
     ]  # fmt: skip
-
-

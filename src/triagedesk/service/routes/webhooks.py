@@ -27,10 +27,10 @@ Name = Annotated[str, Path(max_length=100, description="the desk's name in the f
 Token = Annotated[str, Path(max_length=500, description="the secret of a desk whose proof is path")]
 _BODY = {"content": {JSON: {"schema": {"type": "object", "description": "what this helpdesk sends, signed"}}},
          "required": True}  # fmt: skip
-_ANSWERS = {200: {"model": DeliveryOut, "description": "known already, or ignored"}, **documented(400, 404)}
+_ANSWERS = {200: {"model": DeliveryOut, "description": "known already, or ignored"}, **documented(400, 404, 422)}
 
 
-@router.head("/v1/webhooks/{desk}", responses=documented(404))
+@router.head("/v1/webhooks/{desk}", responses=documented(404, 422))
 async def look(desk: Name, office: Annotated[Office, Depends(office_of)]) -> Response:
     """Say that the address is there."""
     _settings(office, desk)

@@ -173,8 +173,8 @@ async def _attempt(engine: AsyncEngine, work: Work[T]) -> list[T]:
 def open_engine(url: URL, *, patience_s: float = PATIENCE_S) -> AsyncEngine:
     """Build the engine; no parameter of a statement gets into an error's text."""
     engine = create_async_engine(
-        url, connect_args=connect_args(url, patience_s), hide_parameters=True, pool_pre_ping=True,
-        pool_timeout=patience_s,
+        url, connect_args=connect_args(url, patience_s), hide_parameters=True, pool_timeout=patience_s,
+        pool_pre_ping=url.drivername != SQLITE,  # a file does not hang up
     )  # fmt: skip
     if url.drivername == SQLITE:
         event.listen(engine.sync_engine, "connect", settle_sqlite)
