@@ -29,11 +29,15 @@ def blocks(kind: str) -> Iterator[str]:
         yield part.split("\n```")[0]
 
 
+STAY = ("triagedesk serve", "triagedesk mcp")
+"""What runs until it is told to stop: started for real in tests/test_service_api.py and tests/test_service_mcp.py."""
+
+
 def commands() -> list[str]:
-    """Every triagedesk command that the README shows, without its comment."""
+    """Every triagedesk command that the README shows and that ends by itself, without its comment."""
     lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
     shown = [line.split("  #")[0].strip().removeprefix(".venv/bin/") for line in lines]
-    return [line for line in shown if line.startswith("triagedesk ")]
+    return [line for line in shown if line.startswith("triagedesk ") and line not in STAY]
 
 
 def outputs() -> dict[str, str]:
