@@ -45,8 +45,8 @@ bench: $(DEV_STAMP)  ## the benchmarks whose figures stand in docs/performance.m
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra local --extra evals --extra service --extra mcp --extra redis -c requirements.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra service --extra mcp --extra redis -c requirements.lock pyproject.toml -o requirements-service.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra local --extra evals --extra service --extra mcp --extra redis --extra otel --extra parquet --extra ray --extra train --extra report -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra service --extra mcp --extra redis --extra otel -c requirements.lock pyproject.toml -o requirements-service.lock
 
 clean:  ## remove what was made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* dist build
