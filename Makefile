@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test lint gate eval bench lock clean
+.PHONY: help demo test lint gate eval bench train lock clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,11 +27,13 @@ demo: $(STAMP)  ## set up and classify the bundled sample tickets: no key, no ne
 test: $(DEV_STAMP)  ## set up and run the tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-lint: $(DEV_STAMP)  ## ruff, mypy --strict, import-linter
+lint: $(DEV_STAMP)  ## ruff, mypy --strict, import-linter; hadolint and the Compose schema
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 eval: $(DEV_STAMP)  ## what the rules are worth on the development tickets: a table, and a page in evals/runs
 	$(BIN)/triagedesk eval run evals/configs/rules.toml
@@ -40,8 +42,11 @@ gate: $(DEV_STAMP)  ## hold the rules to the blessed baseline, on forty tickets
 	$(BIN)/triagedesk eval run evals/configs/smoke.toml --runs evals/runs/gate > /dev/null
 	$(BIN)/triagedesk eval gate "$$(ls -d evals/runs/gate/*_smoke_* | tail -1)"
 
-bench: $(DEV_STAMP)  ## the benchmarks whose figures stand in docs/performance.md
-	$(BIN)/python benchmarks/run.py
+train: $(DEV_STAMP)  ## the trained classifier that ships, anew from the gold tickets: the same bytes on the same machine
+	OMP_NUM_THREADS=1 $(BIN)/triagedesk train $(foreach split,dev hard long extra,evals/datasets/support/$(split).jsonl) --measure-on evals/datasets/support/calibration.jsonl -o src/triagedesk/playbook/default.trained.safetensors
+
+bench: $(DEV_STAMP)  ## every benchmark, ours and theirs, some 25 minutes; ONLY=calls runs one part, QUICK=1 little of each
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick) $(ONLY)
 
 lock:  ## resolve the dependencies anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock

@@ -8,7 +8,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 MICRO = 1e6
 
@@ -24,6 +25,9 @@ class Figure:
     goal: float | None = None
     more_is_better: bool = False
     note: str = ""
+    stretch: float | None = None
+    least: float | None = None
+    most: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -31,6 +35,31 @@ class Figure:
         if self.goal is None:
             return None
         return self.value >= self.goal if self.more_is_better else self.value <= self.goal
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of a report, every cell as it is shown."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+
+
+@dataclass
+class Outcome:
+    """What one benchmark came to: figures with goals, tables, and who was absent, with the reason."""
+
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    series: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What charts are drawn from: numbers by name, by what they measure."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
 
 
 def show(figures: list[Figure]) -> None:
@@ -41,11 +70,20 @@ def show(figures: list[Figure]) -> None:
 
 def shown(figure: Figure) -> str:
     """Return a value with its unit and its goal."""
-    value = f"{figure.value:,.2f}" if figure.value < 100 else f"{figure.value:,.0f}"
+    value = number(figure.value)
+    if figure.least is not None and figure.most is not None:
+        value = f"{value} [{number(figure.least)}, {number(figure.most)}]"
     if figure.goal is None:
-        return f"{value} {figure.unit}"
+        return f"{value} {figure.unit}".strip()
     sign = "≥" if figure.more_is_better else "≤"
     return f"{value} {figure.unit} (goal {sign} {figure.goal:g}{', missed' if figure.met is False else ''})"
+
+
+def number(value: float) -> str:
+    """Write a number with as many digits as it deserves."""
+    if value and abs(value) < 0.1:
+        return f"{value:.2g}"
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 async def in_turns(contestants: Mapping[str, Callable[[int], Awaitable[int]]], rounds: int) -> dict[str, list[float]]:

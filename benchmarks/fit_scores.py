@@ -78,6 +78,11 @@ AT_LEAST = {
     },
 }
 """What the label guide says outright: votes that no sample of tickets may fit away."""
+ONLY_BY = {"issue_type": {"feedback": {"feedback": 2.6, "thanks_only": 10.0}}}
+"""Labels that no other signal votes for, and the most that these may: real mails open with praise and then ask for
+something, and an answer that is asked for is no feedback."""
+BIAS = {"issue_type": {"feedback": (-2.0, 0.0), "general": (0.0, 2.0)}}
+"""Bounds of a label's bias, (-2, 2) elsewhere: what speaks for nothing is general, not praise."""
 UNHEARD = "~"
 """Marks a signal that stands where it does not vote on urgency."""
 OVERDUE, VALUED = "@overdue", "@valued_complaint"
@@ -123,10 +128,14 @@ def votes_on_urgency(playbook: Playbook, facts: Facts, name: str) -> bool:
     return name in scores.alarm or not steered or start < min(steered)
 
 
+Bounds = list[tuple[float, float]]
+
+
 def fit(
-    x: Matrix, y: NDArray[np.int64], labels: int, *, ridge: float, least: Matrix, most: Matrix
+    x: Matrix, y: NDArray[np.int64], *, ridge: float, least: Matrix, most: Matrix, bias_bounds: Bounds
 ) -> tuple[Matrix, Matrix]:
-    """Return votes (labels x features, between least and most) and bias (labels)."""
+    """Return votes (labels x features, between least and most) and bias (labels, within its bounds)."""
+    labels = len(bias_bounds)
     rows, columns = x.shape
     weight = (rows / (labels * np.maximum(np.bincount(y, minlength=labels), 1)))[y]
 
@@ -140,7 +149,7 @@ def fit(
         p *= weight[:, None]
         return float(value), np.concatenate([(p.T @ x + ridge * votes).ravel(), p.sum(0)])
 
-    bounds = [*zip(least.ravel(), most.ravel(), strict=True), *[(-2.0, 2.0)] * labels]
+    bounds = [*zip(least.ravel(), most.ravel(), strict=True), *bias_bounds]
     start = np.concatenate([least.ravel(), np.zeros(labels)])
     best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds,
                     options={"maxiter": 500}).x  # fmt: skip
@@ -163,7 +172,8 @@ def main() -> None:
         urgency = dimension == "urgency"
         x = features(rows, names, urgency=urgency)
         least, most = limits(dimension, labels, names)
-        votes, bias = fit(x, y, len(labels), ridge=RIDGE[dimension], least=least, most=most)
+        bounds = [BIAS.get(dimension, {}).get(label, (-2.0, 2.0)) for label in labels]
+        votes, bias = fit(x, y, ridge=RIDGE[dimension], least=least, most=most, bias_bounds=bounds)
         bias[0] += EAGER * urgency
         if not urgency:
             votes = votes * np.array([FAINT if weak_alone(name) else 1.0 for name in names])
@@ -181,6 +191,8 @@ def limits(dimension: str, labels: tuple[str, ...], names: list[str]) -> tuple[M
     for label, votes in AT_LEAST[dimension].items():
         for name, vote in votes.items():
             least[labels.index(label), names.index(name)] = vote
+    for label, allowed in ONLY_BY.get(dimension, {}).items():
+        most[labels.index(label)] = [allowed.get(name, 0.0) for name in names]
     if dimension == "urgency":
         most[0, [name in NEVER_MOST_SEVERE for name in names]] = 0.0
     return least, most

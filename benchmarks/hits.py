@@ -1,133 +1,167 @@
-"""Cache hits through the public interface: memory beside validating the answer, disk beside diskcache itself.
+"""Cache hits through the public interface, beside other libraries' caches and the limits below all of them.
 
     python benchmarks/hits.py [ROUNDS]
 
-P4: one hit in memory through `Desk.suggest` beside `model_validate_json` of the answer alone. P5: one hit on disk
-beside `diskcache.Cache.get`; the desk is opened anew on a filled cache, so that nothing of it is in memory.
+P4: a ticket that comes again, through `Desk.suggest`, beside `model_validate_json` of the bare answer. P5: its answer
+only on disk, beside `diskcache.Cache.get`, for a ticket that is remembered and for one that this process never saw.
+P5b: any hit beside the cheapest of the other libraries'. Contestants are processes that take turns; the model behind
+them thinks for 200 ms, so that a miss is found out.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-import diskcache
+import contestants
 import model_server
-from figures import Figure, in_turns, middle, ratio, show
-from made_up import compile_all, tickets
+from contest import Contest, contest, paired, spread
+from figures import Figure, Outcome, Table, number, show
+from made_up import tickets
 
-from triagedesk.desk import Desk, open_desk
-from triagedesk.models import ModelAnswer, Said, Source, Ticket, Tokens
-from triagedesk.settings import Settings
+from triagedesk.models import ModelAnswer, Said, Tokens
+from triagedesk.playbook import load_playbook
+from triagedesk.prompts import load_prompt
 
+OURS = ("limit_validate", "limit_dict", "limit_sqlite", "limit_diskcache", "limit_redis", "desk_memory", "desk_disk",
+        "desk_disk_new")  # fmt: skip
+RIVALS = ("langchain_memory", "langchain_sqlite", "litellm_memory", "litellm_disk", "gptcache")
+TOLD = {
+    "limit_validate": "limit: `model_validate_json` of the answer", "limit_dict": "limit: a dict of objects",
+    "limit_sqlite": "limit: SQLite, one row", "limit_diskcache": "limit: diskcache.get",
+    "limit_redis": "limit: Redis GET on loopback", "desk_memory": "**triagedesk**, a ticket that comes again",
+    "desk_disk": "**triagedesk**, answer on disk, ticket remembered",
+    "desk_disk_new": "**triagedesk**, answer on disk, ticket new to the process",
+    "langchain_memory": "LangChain, memory", "langchain_sqlite": "LangChain, SQLite",
+    "litellm_memory": "LiteLLM, memory", "litellm_disk": "LiteLLM, disk",
+    "gptcache": "GPTCache, memory, exact",
+}  # fmt: skip
 KEYS = 100
-REPEATS = 3
+THINKS_MS = 200.0
 
 
-def _settings(base_url: str, folder: Path) -> Settings:
-    return Settings(model="openai/made-up-1", base_url=base_url, api_key="none", cache_dir=folder, max_concurrency=16)
+@contextmanager
+def redis_server() -> Iterator[int | None]:
+    """Run a Redis or Valkey that keeps nothing, on a free port of loopback; None where none is installed."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        yield None
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen(
+        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        child.terminate()
+        child.wait()
 
 
-async def _all(desk: Desk, given: list[Ticket], source: Source) -> int:
-    for ticket in given:
-        suggestion = await desk.suggest(ticket)
-        if suggestion.provenance.source is not source:
-            raise SystemExit(f"expected {source}, got {suggestion.provenance}")
-    return len(given)
+def _wait_for(port: int) -> None:
+    for _ in range(100):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.1):
+            return
+        time.sleep(0.05)
 
 
-def _tickets(bodies: list[str], region: str | None = None) -> list[Ticket]:
-    return [Ticket(id=f"T-{number}", body=body, region=region) for number, body in enumerate(bodies)]
-
-
-async def measure(rounds: int) -> list[Figure]:
-    """Fill a cache over the mock model, then hit it."""
-    bodies = tickets(KEYS, seed=7)
-    with model_server.running() as base_url, tempfile.TemporaryDirectory() as folder:
-        settings = _settings(base_url, Path(folder))
-        async with open_desk(settings) as desk:
-            await _all(desk, _tickets(bodies), Source.MODEL)
-            memory = await _memory(desk, bodies, rounds)
-        disk = await _disk(settings, bodies, rounds)
-    return [
-        Figure("P4", "memory hit, × validating the answer", ratio(memory, "hit", "validate"), "×", 6,
-               note=f"{middle(memory, 'hit'):.0f} µs beside {middle(memory, 'validate'):.1f} µs"),
-        Figure("P4", "memory hit, but other metadata, × validating", ratio(memory, "first", "validate"), "×",
-               note=f"{middle(memory, 'first'):.0f} µs: read, redacted and judged by rules anew"),
-        Figure("P5", "disk hit, × diskcache.get", ratio(disk, "hit", "get"), "×", 4,
-               note=f"{middle(disk, 'hit'):.0f} µs beside {middle(disk, 'get'):.1f} µs"),
-        Figure("P5", "disk hit for a ticket that is remembered, × diskcache.get", ratio(disk, "known", "get"), "×",
-               note=f"{middle(disk, 'known'):.0f} µs"),
-    ]  # fmt: skip
-
-
-async def _memory(desk: Desk, bodies: list[str], rounds: int) -> dict[str, list[float]]:
+def _config(folder: Path, base_url: str, redis_port: int | None) -> Path:
+    playbook = load_playbook()
+    texts = tickets(KEYS, seed=7)
     said = {
-        name: Said(label=label, confidence=0.9, reason="The customer says that money is wrong.", quote=bodies[0][:40])
+        name: Said(label=label, confidence=0.9, reason="The customer says that money is wrong.", quote=texts[0][:40])
         for name, label in model_server.LABELS.items()
     }
-    tokens = Tokens(prompt=1200, cached=1024, completion=120)
-    text = ModelAnswer(said=said, model="made-up-1", tokens=tokens).model_dump_json()
-
-    compile_all(desk.playbook)
-
-    async def validate(_: int) -> int:
-        for _ in range(2000):
-            ModelAnswer.model_validate_json(text)
-        return 2000
-
-    async def hit(_: int) -> int:
-        return sum([await _all(desk, given, Source.CACHE) for _ in range(REPEATS)])
-
-    async def first(number: int) -> int:  # other metadata, same question
-        return await _all(desk, others[number], Source.CACHE)
-
-    given, others = _tickets(bodies), [_tickets(bodies, f"R{number}") for number in range(rounds)]
-    return await in_turns({"validate": validate, "first": first, "hit": hit}, rounds)
+    answer = ModelAnswer(said=said, model="made-up-1", tokens=Tokens(prompt=1200, cached=1024, completion=120))
+    told = {
+        "base_url": base_url, "static": load_prompt().messages(playbook), "keys": KEYS, "texts": texts,
+        "labels": {name: item.names for name, item in playbook.dimensions.items() if item.ask_model},
+        "folder": str(folder), "answer": answer.model_dump_json(), "redis_port": redis_port,
+        "said": model_server.answer(texts[0][:40]),
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(told), "utf-8")
+    return folder / "config.json"
 
 
-async def _disk(settings: Settings, bodies: list[str], rounds: int) -> dict[str, list[float]]:
-    """Hit the disk: each round opens a desk anew, outside of what is measured, and warms it with other tickets."""
-    plain = diskcache.Cache(str(settings.cache_dir / "plain"), statistics=0, eviction_policy="none")
-    for number, body in enumerate(bodies):
-        plain.set(f"{number:040d}", body * 3)
-    spent: dict[str, list[float]] = {"get": [], "hit": [], "known": []}
-    for number in range(rounds):
-        for name, values in (await _disk_round(settings, bodies, plain, seed=100 + number)).items():
-            spent[name] += values
-    plain.close()
-    return spent
+def measure(rounds: int) -> Outcome:
+    """Fill all caches, then hit them in turns."""
+    with (
+        model_server.running() as base_url,
+        tempfile.TemporaryDirectory() as folder,
+        redis_server() as port,
+        contest(contestants.commands("keepers", OURS, RIVALS, str(_config(Path(folder), base_url, port)))) as held,
+    ):
+        model_server.think(base_url, THINKS_MS)
+        for round_ in range(rounds + 1):
+            held.round({}, keep=round_ > 0)
+        return _outcome(held, port is None)
 
 
-async def _disk_round(settings: Settings, bodies: list[str], plain: Any, seed: int) -> dict[str, list[float]]:
-    given = _tickets(bodies)
-    async with open_desk(settings) as desk:
-        compile_all(desk.playbook)
-        await _all(desk, _tickets(tickets(20, seed=seed)), Source.MODEL)
-
-        async def get(_: int) -> int:
-            for _ in range(10):
-                for number in range(KEYS):
-                    plain.get(f"{number:040d}")
-            return 10 * KEYS
-
-        async def hit(_: int) -> int:
-            return await _all(desk, given, Source.CACHE)
-
-        async def known(_: int) -> int:
-            desk._asking.cache._memory.clear()  # as if many other answers had been read since
-            return await _all(desk, given, Source.CACHE)
-
-        return await in_turns({"get": get, "hit": hit, "known": known}, 1)
+def _outcome(held: Contest, no_redis: bool) -> Outcome:
+    cpu, wall = held.take("cpu_us"), held.take("wall_us")
+    absent = dict(held.absent)
+    if no_redis:
+        absent["limit_redis"] = "neither valkey-server nor redis-server is installed"
+    middles = {TOLD[name].replace("*", "").replace("`", ""): round(spread(cpu[name])[0], 2) for name in cpu}
+    return Outcome(_figures(cpu), [_table(cpu, wall)], absent, {"cpu_us": middles})
 
 
-def figures(rounds: int = 7) -> list[Figure]:
-    """Measure P4 and P5."""
-    return asyncio.run(measure(rounds))
+PAIRS = (
+    ("P4", "memory hit, × validating the answer", "desk_memory", "limit_validate", 6.0, 3.0),
+    ("P5", "disk hit, ticket remembered, × diskcache.get", "desk_disk", "limit_diskcache", 4.0, 3.0),
+    ("P5", "disk hit, ticket new to the process, × diskcache.get", "desk_disk_new", "limit_diskcache", 4.0, 3.0),
+    ("P5b", "memory hit, × the cheapest rival that calls a model (LangChain, memory)", "desk_memory",
+     "langchain_memory", 1 / 50, 1 / 100),
+    ("P5b", "disk hit, ticket remembered, × the same", "desk_disk", "langchain_memory", 1 / 50, 1 / 100),
+    ("P5b", "disk hit, ticket new to the process, × the same", "desk_disk_new", "langchain_memory", 1 / 50, 1 / 100),
+)  # fmt: skip
+
+
+def _figures(cpu: dict[str, list[float]]) -> list[Figure]:
+    figures = []
+    for name, metric, one, other, goal, stretch in PAIRS:
+        ratios = paired(cpu, one, other)
+        if ratios:
+            middle, least, most = spread(ratios)
+            note = f"{number(spread(cpu[one])[0])} µs beside {number(spread(cpu[other])[0])} µs"
+            figures.append(Figure(name, metric, middle, "×", goal, note=note, stretch=stretch, least=least, most=most))
+    return figures
+
+
+def _table(cpu: dict[str, list[float]], wall: dict[str, list[float]]) -> Table:
+    rows = []
+    for name in sorted(cpu, key=lambda name: spread(cpu[name])[0]):
+        middle, least, most = spread(cpu[name])
+        share = paired(cpu, name, "limit_validate")
+        rows.append((
+            TOLD[name], number(middle), f"{number(least)} to {number(most)}", number(spread(wall[name])[0]),
+            number(spread(share)[0]) if share else "–",
+        ))  # fmt: skip
+    columns = ("contestant", "CPU µs", "least to most", "wall µs", "× validating")
+    return Table("One cache hit", columns, rows, f"{KEYS} questions, an answer of half a kilobyte.")
+
+
+def outcome(*, quick: bool = False) -> Outcome:
+    """Measure P4, P5 and P5b."""
+    return measure(2 if quick else 9)
+
+
+def figures(rounds: int = 9) -> list[Figure]:
+    """Measure P4, P5 and P5b; return the figures alone."""
+    return measure(rounds).figures
 
 
 if __name__ == "__main__":
-    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 7))
+    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 9))

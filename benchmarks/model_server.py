@@ -3,6 +3,7 @@
     python benchmarks/model_server.py      prints its port, then serves until it is stopped
 
 It speaks just enough HTTP/1.1 over raw sockets that the client, not this server, is what is measured.
+`GET /_delay/200` makes it think for 200 ms over each answer from then on.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import asyncio
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LABELS = {"urgency": "high", "issue_type": "billing_payment", "escalation": "billing_payment", "sentiment": "negative"}
+
+
+_delay_s = 0.0
 
 
 def answer(quote: str, asked: Iterable[str] = LABELS) -> str:
@@ -47,6 +52,13 @@ def reply(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data) + data
 
 
+def set_delay(path: str) -> None:
+    """Think for so long over each answer, if the path says so."""
+    global _delay_s
+    if path.startswith("/_delay/"):
+        _delay_s = float(path.rpartition("/")[2]) / 1000
+
+
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer one connection's requests until it is closed."""
     try:
@@ -55,7 +67,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             size = next(
                 (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
             )
-            writer.write(reply(await reader.readexactly(size)))
+            data = await reader.readexactly(size)
+            set_delay(head.split(b" ", 2)[1].decode())
+            if _delay_s and data:
+                await asyncio.sleep(_delay_s)
+            writer.write(reply(data))
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
@@ -66,6 +82,12 @@ async def main() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
+
+
+def think(base_url: str, milliseconds: float) -> None:
+    """Make a running server think for so long over each answer."""
+    with urllib.request.urlopen(f"{base_url.removesuffix('/v1')}/_delay/{milliseconds:g}"):
+        return
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from triagedesk.evals.conduct import reopened
+from triagedesk.evals.figures import Figure
 from triagedesk.evals.folder import RunFolder
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import Figure
 
 SHOWN = (
     ("urgency", "macro_f1"), ("urgency", "accuracy"), ("urgency", "qwk"), ("urgency", "critical_recall"),

@@ -1,91 +1,165 @@
-"""Rules: many patterns with offsets beside `re` one by one, hostile patterns, building, and the playbook that ships.
+"""Rules: many patterns with offsets, plain phrases, hostile patterns, building, and the playbook that ships.
 
     python benchmarks/rules.py [ROUNDS]
 
-P6: 300 and 5,000 made-up rules over tickets of 77 words, English and German, every place of every match. `re` searches
-one pattern after the other, as a first version would. P7: five patterns that blow a backtracking engine up. P7b: how
-long 5,000 rules take to build.
+P6, P6b: 10 to 5,000 made-up rules over tickets of 77 words, English and German, every place of every match, beside `re`
+one by one, as a first version would search; RE2's Filter and hyperscan say only which rules match. P6c: 5,000 plain
+phrases beside ahocorasick_rs, spaCy's PhraseMatcher and one alternation of `re`. P7: five patterns that blow a
+backtracking engine up. P7b: how long 5,000 rules take to build. Contestants are processes that take turns.
 """
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import sys
+import tempfile
 import time
-from functools import partial
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from figures import Figure, in_turns_sync, middle, ratio, show
-from made_up import compile_all, rules, tickets
+import contestants
+from contest import contest, paired, spread
+from figures import Figure, Outcome, Table, number, show
+from made_up import compile_all, rules, tickets, vocabulary
 
 from triagedesk.classifiers.rules import RulesClassifier
 from triagedesk.models import Ticket
 from triagedesk.playbook import Facts, load_playbook
-from triagedesk.playbook.patterns import PatternRefused, PatternSet
+from triagedesk.playbook.patterns import PatternSet
+from triagedesk.reading import Reading
 from triagedesk.tidy import read
 
 EVIL = (r"(a+)+$", r"([a-zA-Z]+)*$", r"(a|aa)+$", r"(a|a?)+$", r"(.*a){20}$")
 HOSTILE_TEXT = "a" * 30_000 + "!"
+COUNTS = (10, 100, 300, 1000, 5000)
+BUILD_S, HOSTILE_S = 45.0, 3.0
+"""An engine that takes longer to build its rules, or for one hostile text, is out."""
+
+TOLD = {
+    "ours": "**triagedesk**", "re_loop": "`re`, one by one", "re2_ids": "limit: RE2 Filter, ids only",
+    "hyperscan_ids": "limit: hyperscan, ids only", "ours_phrases": "**triagedesk**", "aho_corasick": "ahocorasick_rs",
+    "spacy_phrases": "spaCy PhraseMatcher", "re_alternation": "`re`, one alternation",
+}  # fmt: skip
+Spent = dict[str, dict[str, list[float]]]
 
 
-def _ours(patterns: PatternSet, texts: list[str]) -> int:
-    for text in texts:
-        for _ in patterns.find(text):
-            pass
-    return len(texts)
+def compete(
+    given: Sequence[str], texts: list[str], own: tuple[str, ...], theirs: tuple[str, ...], rounds: int,
+    patience_s: tuple[float, float] = (BUILD_S, BUILD_S),
+) -> tuple[Spent, dict[str, str]]:  # fmt: skip
+    """Let engines search texts for rules, in turns. Returns what it took, and who was out."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.json")
+        file.write_text(json.dumps({"rules": list(given), "texts": texts}), "utf-8")
+        with contest(contestants.commands("searchers", own, theirs, str(file)), patience_s[0]) as held:
+            for round_ in range(rounds + 1):  # the first one warms up: RE2 builds its states as it meets them
+                held.round({}, patience_s[1], keep=round_ > 0)
+            return {key: held.take(key) for key in ("cpu_us", "build_s", "memory_mb", "matches")}, held.absent
 
 
-def _theirs(patterns: list[re.Pattern[str]], texts: list[str]) -> int:
-    for text in texts:
-        for pattern in patterns:
-            for match in pattern.finditer(text):
-                match.span()
-    return len(texts)
+def patterns(rounds: int) -> Outcome:
+    """Measure P6, P6b and P7b."""
+    found, texts = Outcome(), tickets(200, seed=3)
+    rows = []
+    for count in COUNTS:
+        spent, absent = compete(rules(count), texts, ("ours", "re_loop", "re2_ids"), ("hyperscan_ids",), rounds)
+        found.absent |= {f"{TOLD[name]}, {count:,} rules": why for name, why in absent.items()}
+        rows += _rows(spent, "re_loop", f"{count:,}")
+        for name, values in spent["cpu_us"].items():
+            told = found.series.setdefault(TOLD[name].replace("*", "").replace("`", ""), {})
+            told[str(count)] = round(1e6 / spread(values)[0])
+        if count in (300, 5000):
+            found.figures += _beside_re(spent, rules(count), texts, count)
+    columns = ("rules", "engine", "tickets/s", "CPU µs a ticket", "× `re`", "build s", "MB", "matches a ticket")
+    note = "tickets/s is one core's, by CPU; × is paired within rounds; ids: which rules, not where."
+    found.tables.append(Table("Rules with patterns", columns, rows, note))
+    return found
 
 
-def _missed(patterns: PatternSet, plain: list[re.Pattern[str]], texts: list[str]) -> tuple[int, int]:
-    """Return how many (text, rule) pairs `re` finds, and how many of them we do not."""
-    found = missed = 0
-    for text in texts:
-        ours = {index for index, _, _ in patterns.find(text)}
-        theirs = {index for index, pattern in enumerate(plain) if pattern.search(text)}
-        found += len(theirs)
-        missed += len(theirs - ours)
-    return found, missed
+def _rows(spent: Spent, base: str, count: str) -> list[tuple[str, ...]]:
+    rows = []
+    for name in sorted(spent["cpu_us"], key=lambda name: spread(spent["cpu_us"][name])[0]):
+        cpu, build_s, memory, matches = (
+            spread(spent[key][name])[0] for key in ("cpu_us", "build_s", "memory_mb", "matches")
+        )
+        times = paired(spent["cpu_us"], base, name)
+        rows.append((
+            count, TOLD[name], f"{1e6 / cpu:,.0f}", number(cpu), number(spread(times)[0]) if times else "–",
+            number(build_s), number(memory), number(matches),
+        ))  # fmt: skip
+    return rows
 
 
-def many_rules(count: int, goal: float, rounds: int) -> list[Figure]:
-    """Measure P6 for a number of rules."""
-    sources = rules(count)
-    began = time.process_time()
-    ours = PatternSet(sources)
-    build_s = time.process_time() - began
-    plain = [re.compile(source, re.IGNORECASE) for source in sources]
-    many, few = tickets(200, seed=3), tickets(200 if count <= 300 else 10, seed=3)
-    spent = in_turns_sync({"ours": partial(_ours, ours, many), "re": partial(_theirs, plain, few)}, rounds)
-    found, missed = _missed(ours, plain, few)
-    name = "P6" if count <= 300 else "P6b"
-    told = f"{middle(spent, 'ours'):,.0f} µs beside {middle(spent, 're'):,.0f} µs a ticket; {missed} of {found} missed"
-    metric = f"{count:,} rules with offsets, × `re` one by one"
-    figures = [Figure(name, metric, 1 / ratio(spent, "ours", "re"), "×", goal, more_is_better=True, note=told)]
+def _beside_re(spent: Spent, given: list[str], texts: list[str], count: int) -> list[Figure]:
+    times = paired(spent["cpu_us"], "re_loop", "ours")
+    if not times:
+        return []
+    middle, least, most = spread(times)
+    seen, missed = _missed(given, texts[: 200 if count <= 300 else 10])
+    cpu = {name: spread(values)[0] for name, values in spent["cpu_us"].items()}
+    told = f"{cpu['ours']:,.0f} µs beside {cpu['re_loop']:,.0f} µs a ticket; {missed} of {seen} missed"
+    figures = [
+        Figure("P6" if count <= 300 else "P6b", f"{count:,} rules with offsets, × `re` one by one", middle, "×", 25,
+               more_is_better=True, note=told, stretch=50, least=least, most=most)
+    ]  # fmt: skip
     if count > 300:
-        figures.append(Figure("P7b", f"building {count:,} rules", build_s, "s", 2))
+        build_s = spread(spent["build_s"]["ours"])[0]
+        figures.append(Figure("P7b", f"building {count:,} rules", build_s, "s", 2, stretch=1))
     return figures
 
 
-def hostile() -> Figure:
-    """Measure P7: the worst of five patterns on 30,000 letters."""
-    worst, refused = 0.0, 0
+def _missed(given: list[str], texts: list[str]) -> tuple[int, int]:
+    """Return how many (text, rule) pairs `re` finds, and how many of them we do not."""
+    own, plain = PatternSet(given), [re.compile(rule, re.IGNORECASE) for rule in given]
+    seen = missed = 0
+    for text in texts:
+        ours = {index for index, _, _ in own.find(text)}
+        theirs = {index for index, pattern in enumerate(plain) if pattern.search(text)}
+        seen += len(theirs)
+        missed += len(theirs - ours)
+    return seen, missed
+
+
+def phrases(count: int = 5000) -> list[str]:
+    """Return so many phrases of two or three words."""
+    rng, words = random.Random(5), {name: vocabulary(name) for name in ("en", "de")}
+    made = (" ".join(rng.choices(words[("en", "de")[i % 2]], k=rng.choice((2, 3)))) for i in range(2 * count))
+    return list(dict.fromkeys(made))[:count]
+
+
+def keywords(rounds: int) -> Outcome:
+    """Measure P6c."""
+    own, theirs = ("ours_phrases", "re_alternation"), ("aho_corasick", "spacy_phrases")
+    spent, absent = compete(phrases(), tickets(200, seed=3), own, theirs, rounds)
+    columns = ("phrases", "engine", "tickets/s", "CPU µs a ticket", "× `re`", "build s", "MB", "matches a ticket")
+    table = Table("Plain phrases", columns, _rows(spent, "re_alternation", "5,000"))
+    figures = []
+    shares = paired(spent["cpu_us"], "aho_corasick", "ours_phrases")
+    if shares:
+        middle, least, most = spread(shares)
+        figures.append(Figure("P6c", "5,000 plain phrases, share of ahocorasick_rs's speed", middle, "×", 0.5,
+                              more_is_better=True, stretch=0.8, least=least, most=most))  # fmt: skip
+    return Outcome(figures, [table], absent)
+
+
+def hostile() -> Outcome:
+    """Measure P7: the worst of five patterns on 30,000 letters; a refused pattern costs nothing."""
+    rows, worst = [], 0.0
     for source in EVIL:
-        try:
-            patterns = PatternSet([source])
-        except PatternRefused:
-            refused += 1
-            continue
-        began = time.process_time()
-        _ours(patterns, [HOSTILE_TEXT])
-        worst = max(worst, time.process_time() - began)
-    return Figure("P7", "worst of five hostile patterns on 30,000 letters", worst * 1e3, "ms", 10,
-                  note=f"{refused} of {len(EVIL)} refused; `re` runs for more than 10 s on each")  # fmt: skip
+        limits = (BUILD_S, HOSTILE_S)
+        spent, absent = compete([source], ["a", HOSTILE_TEXT], ("ours", "re_loop"), ("hyperscan_ids",), 1, limits)
+        took = {
+            name: 2 * values[0] / 1e3 for name, values in spent["cpu_us"].items() if values
+        }  # two texts, one counts
+        cells = [f"{took[name]:.2f} ms" if name in took else f"out: {absent.get(name, 'absent')}"
+                 for name in ("ours", "re_loop", "hyperscan_ids")]  # fmt: skip
+        rows.append((f"`{source}`".replace("|", "\\|"), *cells))
+        worst = max(worst, took.get("ours", 0.0))
+    columns = ("pattern", "**triagedesk**", "`re`", "hyperscan, ids only")
+    figure = Figure("P7", "worst of five hostile patterns on 30,000 letters", worst, "ms", 10, stretch=1)
+    return Outcome([figure], [Table("Hostile patterns on 30,000 letters", columns, rows)])
 
 
 def shipped(rounds: int) -> list[Figure]:
@@ -107,17 +181,29 @@ def shipped(rounds: int) -> list[Figure]:
     return figures
 
 
-def _per_text(step, readings) -> float:  # type: ignore[no-untyped-def]
+def _per_text(step: Callable[[Reading], object], readings: list[Reading]) -> float:
     began = time.process_time()
     for reading in readings:
         step(reading)
     return (time.process_time() - began) / len(readings) * 1e6
 
 
-def figures(rounds: int = 5) -> list[Figure]:
-    """Measure P6, P6b, P7, P7b and the playbook that ships."""
-    return [*many_rules(300, 25, rounds), *many_rules(5000, 25, min(rounds, 3)), hostile(), *shipped(rounds)]
+def outcome(*, quick: bool = False) -> Outcome:
+    """Measure P6, P6b, P6c, P7, P7b and the playbook that ships."""
+    rounds = 1 if quick else 3
+    found = patterns(rounds)  # its series are what the chart shows
+    for more in (keywords(rounds), hostile()):
+        found.figures += more.figures
+        found.tables += more.tables
+        found.absent |= more.absent
+    found.figures += shipped(rounds)
+    return found
+
+
+def figures(rounds: int = 3) -> list[Figure]:
+    """Measure all of it; return the figures alone."""
+    return outcome(quick=rounds < 3).figures
 
 
 if __name__ == "__main__":
-    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 5))
+    show(figures(int(sys.argv[1]) if len(sys.argv) > 1 else 3))

@@ -1,77 +1,175 @@
-"""Run every benchmark and write what they show to docs/performance.md.
+"""Run every benchmark, ours and theirs in one go, and write what they show: `make bench`.
 
-    python benchmarks/run.py          (about ten minutes on two cores)
+    python benchmarks/run.py [--quick] [PART …]          (all of them: some 25 minutes on two cores)
 
-What stands below the line of docs/performance.md marked for it is replaced; the words above and after stay.
+Each part runs in a process of its own, with a time limit; one that fails is named with the reason and the others go on.
+Results go to benchmarks/results/PART.json, tables to benchmarks/README.md, charts to benchmarks/charts, the goals to
+docs/performance.md. `--quick` measures little, prints it, and writes nothing.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
+import signal
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
+import tempfile
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import import_module
-from importlib.metadata import version
-from multiprocessing import get_context
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-from figures import Figure, show, shown
+import report
+import rivals
+from figures import Figure, Outcome, show
 
-REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- figures: written by benchmarks/run.py -->", "<!-- end of figures -->"
-PACKAGES = ("openai", "instructor", "pydantic", "google-re2", "diskcache")
-NAMES = ("rules", "hits", "calls", "batch", "startup")
+HERE = Path(__file__).parent
+PACKAGES = ("openai", "instructor", "pydantic", "google-re2", "diskcache", "redis", "fastapi", "uvicorn", "ray",
+            "pyarrow", "numpy")  # fmt: skip
+PARTS: dict[str, tuple[int, tuple[Any, ...], tuple[Any, ...]]] = {
+    "calls": (900, (), ()),
+    "hits": (480, (), ()),
+    "rules": (600, (), ()),
+    "service": (420, (), (1,)),
+    "service_load": (420, (10,), (2,)),
+    "batch": (900, (2_000,), (200,)),
+    "ray_overhead": (600, (6_000,), (200,)),
+    "tracing": (240, (), (1,)),
+    "startup": (420, (), ()),
+    "deadline": (300, (), ()),
+    "local": (600, (), ()),
+    "sizes": (300, (), ()),
+    "profiles": (240, (), ()),
+    "scale": (120, (), ()),
+}
+"""Of each part its time limit in seconds, and what its `figures` is given in full and in quick runs."""
+
+NEED_RIVALS = {"calls", "hits", "rules", "startup"}
 
 
 def main() -> int:
-    """Run all and write the report, or only those named as arguments; 1 if a goal is missed."""
-    found: list[Figure] = []
-    for name in sys.argv[1:] or NAMES:
-        with ProcessPoolExecutor(1, get_context("spawn")) as alone:  # so that none weighs on the next one's memory
-            figures = alone.submit(_figures, name).result()
-        show(figures)
-        found += figures
-    if not sys.argv[1:]:
-        write(found)
-    return 1 if any(figure.met is False for figure in found) else 0
+    """Run all parts, or those that are named; 1 if one of them failed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--into", type=Path, help="run one part in this process and write its result there")
+    told = parser.parse_args()
+    if told.into:
+        told.into.write_text(json.dumps(measured(told.parts[0], quick=told.quick)), "utf-8")
+        return 0
+    names = list(told.parts or PARTS)
+    if NEED_RIVALS & set(names):
+        _prepare_rivals()
+    failed = [name for name in names if not _run(name, quick=told.quick)]
+    if not told.quick:
+        report.write(HERE / "results")
+    print(f"failed: {', '.join(failed)}" if failed else "all parts ran")
+    return 1 if failed else 0
 
 
-def _figures(name: str) -> list[Figure]:
-    figures: list[Figure] = import_module(name).figures()
-    return figures
+def _prepare_rivals() -> None:
+    print("preparing the rivals' environment …", flush=True)
+    try:
+        missing = rivals.prepare()
+    except (OSError, subprocess.CalledProcessError) as wrong:
+        print(f"no environment for the rivals, they will be absent: {wrong}")
+        return
+    if missing:
+        print(f"not installed, so absent: {', '.join(missing)}")
 
 
-def write(found: list[Figure]) -> None:
-    """Replace the table in the report."""
-    text = REPORT.read_text(encoding="utf-8")
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    REPORT.write_text(f"{head}{BEGIN}\n{table(found)}\n{END}{tail}", encoding="utf-8")
+def _run(name: str, *, quick: bool) -> bool:
+    """Run a part in a process of its own, show it and keep it."""
+    print(f"--- {name}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        into = Path(folder, "result.json")
+        command = [sys.executable, __file__, name, "--into", str(into), *(["--quick"] if quick else [])]
+        problem = _problem(command, PARTS[name][0])
+        result = json.loads(into.read_text("utf-8")) if problem is None else {"part": name, "problem": problem}
+    if problem is None:
+        _print(result)
+    else:
+        print(f"it did not run: {problem}")
+    if not quick:
+        text = json.dumps(result, ensure_ascii=False, indent=1)
+        (HERE / "results" / f"{name}.json").write_text(text + "\n", "utf-8")
+    return problem is None
 
 
-def table(found: list[Figure]) -> str:
-    """Return the figures as a Markdown table under a line that says where and when."""
-    rows = ["| # | what | measured | |", "| --- | --- | --- | --- |"]
-    rows += [f"| {figure.name} | {figure.metric} | {shown(figure)} | {figure.note} |" for figure in found]
-    return "\n".join([machine(), "", *rows])
+def _problem(command: list[str], seconds: float) -> str | None:
+    """Run a command and what it starts; return why it came to nothing, in one line."""
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        _, said = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"not done within {seconds:g} s"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # and the servers that it started
+    last = (said.strip().splitlines() or ["no word"])[-1]
+    return None if child.returncode == 0 else f"it ended with {child.returncode}: {last[:160]}"
+
+
+def _print(result: dict[str, Any]) -> None:
+    show([Figure(**figure) for figure in result["outcome"]["figures"]])
+    for table in result["outcome"]["tables"]:
+        print("\n".join(report.table(table)))
+    for name, why in result["outcome"]["absent"].items():
+        print(f"absent: {name} ({why})")
+    print(f"{result['seconds']} s", flush=True)
+
+
+def measured(name: str, *, quick: bool) -> dict[str, Any]:
+    """Run a part in this process; return its outcome with machine, date and versions."""
+    began, load = time.monotonic(), os.getloadavg()[0]
+    module = import_module(name)
+    if hasattr(module, "outcome"):
+        found: Outcome = module.outcome(quick=quick)
+    else:
+        found = Outcome(module.figures(*PARTS[name][2 if quick else 1]))
+    return {
+        "part": name, "date": datetime.now(UTC).strftime("%Y-%m-%d"), "commit": _commit(), "quick": quick,
+        "machine": machine(), "load_before": round(load, 1), "seconds": round(time.monotonic() - began),
+        "versions": _versions(), "outcome": found.as_json(),
+    }  # fmt: skip
 
 
 def machine() -> str:
-    """Say when and on what this was measured."""
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    """Say on what this was measured, without naming it."""
+    kind = next(
+        (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), ""
+    )
+    memory = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
     return (
-        f"Measured {when}, commit {_commit()}, {os.cpu_count()} cores ({platform.machine()}), load {load:.1f}, "
-        f"Python {platform.python_version()}; {packages}."
+        f"{os.cpu_count()} cores ({kind or platform.machine()}, {platform.machine()}), {memory / 1e6:.0f} GB, "
+        f"{platform.system()}, Python {platform.python_version()}"
     )
 
 
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text("utf-8").splitlines() if Path(path).exists() else []
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found | rivals.versions()
+
+
 def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=HERE
+    )
     return done.stdout.strip() or "unknown"
 
 

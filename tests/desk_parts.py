@@ -125,5 +125,7 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def settings(**given: Any) -> Settings:
-    """Settings of a desk that asks the fake model and keeps no answers, unless told otherwise."""
-    return Settings(**{"model": "openai/made-up", "base_url": BASE_URL, "cache": False, **given})
+    """Settings of a desk that asks the fake model, keeps no answers and falls back on rules, unless told otherwise."""
+    return Settings(
+        **{"model": "openai/made-up", "base_url": BASE_URL, "cache": False, "second_line": "rules", **given}
+    )

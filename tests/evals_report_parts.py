@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from triagedesk.evals.gold import Gold, read_gold
+from triagedesk.evals import Gold, read_gold
 from triagedesk.evals.predictions import Prediction, prediction_of
 from triagedesk.evals.run import Run
 from triagedesk.evals.sheet import make_sheet

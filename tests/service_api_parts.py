@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -90,7 +93,7 @@ def running(
     thread.start()
     port = listener.getsockname()[1]
     try:
-        until(lambda: server.started or not thread.is_alive(), 30)
+        until(lambda: server.started or not thread.is_alive(), 120)
         assert server.started, app.state.failed
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
             yield Service(app, server, port, loop, http)
@@ -99,6 +102,30 @@ def running(
         thread.join(20)
         assert not thread.is_alive()
         loop.close()
+
+
+@contextmanager
+def serving(folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx2.Client]]:
+    """Run `triagedesk serve` as a process of its own, which keeps everything in a folder unless told otherwise."""
+    common = {
+        **os.environ, "TRIAGEDESK_SERVICE_DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
+        "TRIAGEDESK_SERVICE_PORT": "0", "TRIAGEDESK_SERVICE_JOB_LEASE_S": "1", "TRIAGEDESK_CACHE": "false",
+        "TRIAGEDESK_SERVICE_RATE_PER_MINUTE": "1e9", "TRIAGEDESK_SERVICE_RATE_BURST": "100000", **env,
+    }  # fmt: skip
+    if (folder / "desks.yaml").exists():
+        common["TRIAGEDESK_SERVICE_WEBHOOKS"] = str(folder / "desks.yaml")
+    process = subprocess.Popen([sys.executable, "-m", "triagedesk", "serve"], env=common, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline().decode()
+        address = next(word for word in said.split() if word.startswith("http://"))
+        with httpx2.Client(base_url=address, timeout=20) as http:
+            yield process, http
+    finally:
+        process.kill()
+        process.wait(10)
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 def until(true: Callable[[], object], seconds: float = 10.0) -> None:

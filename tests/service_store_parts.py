@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -16,7 +17,8 @@ from typing import Any, TypeVar
 
 import anyio
 import pytest
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import Connection as Session
+from sqlalchemy import Engine, create_engine, event, make_url
 
 from triagedesk.service.store.database import Store, open_store
 from triagedesk.service.store.records import StoredSuggestion
@@ -64,6 +66,26 @@ def database_of(kind: str, folder: Path) -> Iterator[str]:
             connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
     finally:
         engine.dispose()
+
+
+COMMITS: ContextVar[list[str] | None] = ContextVar("COMMITS", default=None)
+"""Where a context (a test, a request) wants its commits written down."""
+
+
+@contextmanager
+def commits_seen() -> Iterator[None]:
+    """Write every commit down where its context wants it: "write", or "read" for a transaction that only read."""
+
+    def committed(connection: Session) -> None:
+        seen = COMMITS.get()
+        if seen is not None:
+            seen.append("write" if connection.get_execution_options().get("writes") else "read")
+
+    event.listen(Engine, "commit", committed)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "commit", committed)
 
 
 def in_store(

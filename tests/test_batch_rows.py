@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from triagedesk.batch.records import MAX_RECORD_CHARS
-from triagedesk.batch.rows import MAX_LINE_BYTES, Row, Rows, format_of
+from triagedesk.batch.rows import MAX_LINE_BYTES, Row, Rows
+from triagedesk.batch.streams import format_of
 from triagedesk.errors import ConfigError
 
 WORDS = frozenset(("email", "live_chat", "standard", "vip"))
@@ -210,7 +211,7 @@ def test_a_csv_without_a_usable_header_is_refused_without_its_text(data: bytes) 
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["in.parquet", "in.xlsx", "in"])
+@pytest.mark.parametrize("name", ["in.xlsx", "in", "in.gz", "in.xlsx.gz"])
 def test_another_format_names_what_is_supported(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"\.jsonl, \.ndjson, \.csv, \.tsv"):
+    with pytest.raises(ConfigError, match=r"\.jsonl, \.ndjson, \.csv, \.tsv, \.parquet"):
         format_of(Path(name))

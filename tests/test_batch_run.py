@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from triagedesk.batch import Job, Tally, run_batch
+from triagedesk.batch.account import log_path
+from triagedesk.batch.flow import AHEAD
 from triagedesk.batch.journal import open_journal
 from triagedesk.batch.output import errors_path
 from triagedesk.errors import ConfigError, TicketError
@@ -45,7 +47,18 @@ class StandIn:
         self.gates: dict[str, asyncio.Event] = {}
         self._quote = quote
 
-    async def suggest(self, ticket: Ticket, *, deadline_s: float | None = None) -> Suggestion:
+    def listen(self, listener: object) -> None:
+        """Nobody says anything of limits here."""
+
+    def remember_answers(self) -> None:
+        """Every ticket is asked anew here."""
+
+    async def slots(self) -> int | None:
+        return None
+
+    async def suggest(
+        self, ticket: Ticket, *, deadline_s: float | None = None, now: datetime | None = None
+    ) -> Suggestion:
         self.asked.append(ticket.id)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -141,25 +154,22 @@ def test_no_more_tickets_are_in_flight_than_asked_for(tmp_path: Path) -> None:
     assert desk.most_in_flight == 3
 
 
-@pytest.mark.parametrize(("cache", "ahead"), [pytest.param(True, 8, id="cache"), pytest.param(False, 4, id="no-cache")])
-def test_a_slow_ticket_holds_back_the_lines_after_it_but_not_without_bounds(
-    tmp_path: Path, cache: bool, ahead: int
-) -> None:
-    desk = StandIn(cache=cache)
-    source, target = write_tickets(tmp_path / "in.jsonl", 40), tmp_path / "out.jsonl"
+def test_a_slow_ticket_holds_back_the_lines_after_it_but_not_without_bounds(tmp_path: Path) -> None:
+    desk = StandIn()
+    source, target = write_tickets(tmp_path / "in.jsonl", 100), tmp_path / "out.jsonl"
 
     async def scene() -> None:
         desk.gates["t0"] = asyncio.Event()
         batch = asyncio.create_task(run_batch(cast("Desk", desk), Job(source, target, concurrency=4)))
         for _ in range(200):
             await asyncio.sleep(0)
-        assert len(desk.asked) == ahead
+        assert len(desk.asked) == 4 * AHEAD
         assert target.read_bytes() == b""
         desk.gates["t0"].set()
         await batch
 
     asyncio.run(scene())
-    assert ids(target) == [f"t{number}" for number in range(40)]
+    assert ids(target) == [f"t{number}" for number in range(100)]
 
 
 def test_an_interrupted_batch_keeps_what_it_has_and_goes_on_from_there(tmp_path: Path) -> None:
@@ -180,8 +190,8 @@ def test_an_interrupted_batch_keeps_what_it_has_and_goes_on_from_there(tmp_path:
     assert ids(target) == [f"t{number}" for number in range(12)]
     second = StandIn()
     tally = run(second, source, target)
-    assert list(second.asked) == [f"t{number}" for number in range(12, 20)]
-    assert (tally.resumed, tally.rows) == (12, 8)
+    assert list(second.asked) == ["t12"]  # those behind it were answered, and stood in the log
+    assert (tally.resumed, tally.rows) == (19, 1)
     assert ids(target) == [f"t{number}" for number in range(20)]
 
 
@@ -198,6 +208,7 @@ def stopped_after(tmp_path: Path, answers: bytes, problems: bytes = b"", name: s
         await asyncio.gather(batch, return_exceptions=True)
 
     asyncio.run(killed())
+    log_path(target).unlink()
     target.write_bytes(answers)
     if problems:
         errors_path(target).write_bytes(problems)
@@ -272,10 +283,14 @@ def test_a_second_batch_on_the_same_file_is_turned_away(tmp_path: Path) -> None:
         pytest.param(("missing.jsonl", "out.jsonl"), "give a file that can be read", id="no-input"),
         pytest.param(("in.jsonl", "in.jsonl"), "same file", id="input-is-output"),
         pytest.param(("in.jsonl", "nowhere/out.jsonl"), "folder does not exist", id="no-folder"),
-        pytest.param(("in.jsonl", "out.parquet"), r"\.parquet is not supported", id="parquet"),
+        pytest.param(("in.jsonl", "out.xlsx"), r"\.xlsx is not supported", id="spreadsheet"),
+        pytest.param(("in.jsonl", "out.jsonl.xz"), "packed as .gz or .zst only", id="output-packed-otherwise"),
+        pytest.param(("in*.jsonl", "in-out.jsonl"), "same file", id="output-matches-the-pattern"),
+        pytest.param((".", "out.jsonl"), "same file", id="output-in-the-folder-that-is-read"),
+        pytest.param(("none*.jsonl", "out.jsonl"), "no file matches", id="pattern-that-matches-nothing"),
         pytest.param(("in.jsonl", "folder.csv"), "is a folder", id="output-is-a-folder"),
         pytest.param(("in.jsonl", "link.jsonl"), "symbolic link", id="output-is-a-link"),
-        pytest.param(("folder.csv", "out.jsonl"), "is not a file", id="input-is-a-folder"),
+        pytest.param(("folder.csv", "out.jsonl"), "holds no .jsonl", id="input-is-an-empty-folder"),
     ],
 )
 def test_files_that_cannot_be_a_batchs_are_refused(tmp_path: Path, names: tuple[str, str], says: str) -> None:
@@ -359,7 +374,7 @@ def test_killed_again_and_again_a_batch_ends_as_if_it_had_not_been(tmp_path: Pat
         assert killed_after(rows, source, target) == -signal.SIGKILL
     tally = run(StandIn(), source, target)
     run(StandIn(), source, whole)
-    assert tally.resumed == 21
+    assert tally.resumed >= 21
     assert target.read_bytes() == whole.read_bytes()
     assert errors_path(target).read_bytes() == errors_path(whole).read_bytes()
     assert os.listdir(tmp_path).count("out.jsonl.journal") == 0

@@ -65,8 +65,29 @@ def test_bad_rows_make_exit_code_1_and_an_error_file(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        pytest.param(("in.jsonl", "out.parquet"), ".parquet is not supported; give .jsonl", id="parquet-out"),
-        pytest.param(("in.parquet", "out.jsonl"), ".parquet is not supported; give .jsonl", id="parquet-in"),
+        pytest.param(("in.jsonl", "out.xlsx"), ".xlsx is not supported; give .jsonl", id="spreadsheet-out"),
+        pytest.param(("in.xlsx", "out.jsonl"), ".xlsx is not supported; give .jsonl", id="spreadsheet-in"),
+        pytest.param(("in.jsonl", "-"), "give a file", id="standard-output"),
+        pytest.param(("in.jsonl", "out.jsonl", "--concurrency", "0"), "from 1 to 1024, or auto", id="none-in-flight"),
+        pytest.param(("in.jsonl", "out.jsonl", "--concurrency", "many"), "or auto", id="concurrency-in-words"),
+        pytest.param(("in.jsonl", "out.jsonl", "--map", "body"), "write it as OUR=THEIRS", id="map-without-equals"),
+        pytest.param(("in.jsonl", "out.jsonl", "--map", "text=x"), "there are id, subject, body", id="map-of-no-field"),
+        pytest.param(
+            ("in.jsonl", "out.jsonl", "--map", "body=b.c"),
+            "no row has 'b.c' for body; there are body",
+            id="map-of-no-path",
+        ),
+        pytest.param(("in.jsonl", "out.jsonl", "--max-cost", "inf"), "give an amount in USD", id="no-amount"),
+        pytest.param(
+            ("in.jsonl", "out.jsonl", "--max-cost", "1", "--base-url", "http://127.0.0.1:9/v1"),
+            "set TRIAGEDESK_PRICE_PROMPT",
+            id="limit-without-prices",
+        ),
+        pytest.param(
+            ("in.jsonl", "out.jsonl", "--processes", "2", "--base-url", "http://127.0.0.1:9/v1"),
+            "leave it out",
+            id="processes-with-a-model",
+        ),
         pytest.param(("missing.jsonl", "out.jsonl"), "missing.jsonl: No such file", id="missing-input"),
         pytest.param(("in.jsonl", "in.jsonl"), "same file", id="same-file"),
         pytest.param(("in.jsonl", "done.jsonl"), "done.jsonl: exists already; pass --overwrite", id="output-exists"),
@@ -114,26 +135,33 @@ def test_the_missing_model_is_named_once(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_summary_shows_tokens_cost_fallbacks_and_what_stood_there(capsys: pytest.CaptureFixture[str]) -> None:
     tally = Tally(resumed=3, resumed_errors=1, answered=10, errors=2, seconds=2.0, cost_usd=0.5, prompt_tokens=12_000,
-                  cached_tokens=9000, completion_tokens=800, duplicates=4, review=5,
+                  cached_tokens=9000, completion_tokens=800, duplicates=4, review=5, same_question=2,
+                  asked_again=6, spared=1, spent_usd=1.25,
                   sources=Counter(model=7, rules=3), fallbacks=Counter(timeout=3))  # fmt: skip
     summarise(tally, Path("out.jsonl"))
     shown = capsys.readouterr().err
-    for piece in ("12 in 2.0 s, 6 rows/s", "model 7, rules 3", "timeout 3", "12,000 prompt (9,000 cached), 800",
-                  "$0.5000", "3 rows, kept", "3 → out.errors.jsonl"):  # fmt: skip
+    for piece in ("12 in 2.0 s, 6 rows/s", "model 7, rules 3", "timeout 3", "12,000 prompt (9,000 cached, 75%), 800",
+                  "$0.5000 ($1.2500 with earlier runs)", "same question    2 (20.0%)", "asked again      6",
+                  "model spared     1 (10.0%)", "to review        5 (50.0%)", "3 rows, kept",
+                  "3 → out.errors.jsonl"):  # fmt: skip
         assert piece in shown
 
 
-def test_progress_in_a_log_is_a_plain_line_now_and_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_progress_in_a_log_is_a_plain_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    (tmp_path / "in.jsonl").write_bytes(b"x" * 100)
     stream = io.StringIO()
-    progress = Progress(tmp_path / "in.jsonl", stream)
-    for step in range(1, 11):
+    progress = Progress(1000, stream)
+    for step in range(11):
+        counts = Counter(model=step - step // 4, rules=step // 4)
+        tally = Tally(answered=step, seconds=float(step), sources=counts, cost_usd=step / 100, concurrency=16)
+        progress.watch(tally, step * 100)
         now += PLAIN_LINE_S / 4
-        progress.watch(Tally(answered=step, seconds=float(step)), step * 10)
     progress.close()
-    assert stream.getvalue() == "4 rows, 40%, 1 rows/s, 0 errors\n8 rows, 80%, 1 rows/s, 0 errors\n"
+    assert stream.getvalue() == (
+        "4 rows, 40%, 1 rows/s, 45s left, model 75% rules 25%, $0.0400, 16 in flight, 0 errors\n"
+        "8 rows, 80%, 1 rows/s, 15s left, model 75% rules 25%, $0.0800, 16 in flight, 0 errors\n"
+    )
 
 
 class Terminal(io.StringIO):
@@ -141,16 +169,16 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_progress_on_a_terminal_is_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_progress_on_a_terminal_is_a_bar_that_goes_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    (tmp_path / "in.jsonl").write_bytes(b"x" * 100)
-    progress = Progress(tmp_path / "in.jsonl", Terminal(), notice="No model key")
+    progress = Progress(100, Terminal(), notice="No model key")
     progress._next = 0.0
-    progress.watch(Tally(answered=7, seconds=1.0), 50)
+    progress.watch(Tally(answered=7, seconds=1.0, sources=Counter(cache=7)), 50)
     progress.close()
     shown = progress._stream.getvalue()  # type: ignore[attr-defined]
     assert "No model key" in shown
     assert "50%" in shown
+    assert "cache 100%" in shown
 
 
 def start(source: Path, target: Path) -> subprocess.Popen[bytes]:

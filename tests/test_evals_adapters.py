@@ -14,7 +14,7 @@ from triagedesk.evals.adapters import PUBLIC, csv_lines, public_set, slug
 from triagedesk.evals.config import load_config
 from triagedesk.evals.datasets import load_dataset
 from triagedesk.evals.gold import checked
-from triagedesk.evals.labelled.sets import rows_of, values_of
+from triagedesk.evals.sets import read_gold, values_of
 from triagedesk.playbook import load_playbook
 
 HERE = Path(__file__).resolve().parent.parent
@@ -35,7 +35,7 @@ def test_csv_columns_are_taken_by_map_or_by_name(tmp_path: Path) -> None:
     found = list(csv_lines(path, {"body": "Text", "labels.urgency": "Prio"}))
     assert found == [(2, {"ticket": {"body": "The lamp flickers"}, "labels": {"urgency": "low"}, "group": None})]
     path.write_text("id,body,labels.urgency,group\na,The lamp flickers,low,g\n", "utf-8")
-    rows = rows_of(path, load_playbook())
+    rows = read_gold(path, load_playbook())
     assert (rows[0].id, rows[0].labels, rows[0].group) == ("a", {"urgency": "low"}, "g")
     with pytest.raises(ConfigError, match="has no column 'Words'"):
         list(csv_lines(path, {"body": "Words", "labels.urgency": "labels.urgency"}))
@@ -53,6 +53,19 @@ def test_a_line_of_another_layout_is_named_and_not_a_crash(tmp_path: Path) -> No
     assert isinstance(second[1], ValueError)
 
 
+def test_gold_is_read_alike_whatever_its_layout(tmp_path: Path) -> None:
+    ticket, labels = {"id": "f", "subject": "Hello", "body": "Good day"}, {"urgency": "high"}
+    ours, table, theirs = tmp_path / "a.jsonl", tmp_path / "a.csv", tmp_path / "facility_support" / "dev.jsonl"
+    theirs.parent.mkdir()
+    ours.write_text(json.dumps({"ticket": ticket, "labels": labels}), "utf-8")
+    table.write_text("id,subject,body,labels.urgency\nf,Hello,Good day,high\n", "utf-8")
+    mail = {"id": "f", "body": "Subject: Hello\n\nGood day", "labels": {**labels, "categories": ["a_b", "c"]}}
+    theirs.write_text(json.dumps(mail), "utf-8")
+    rows = [row for path in (ours, table, theirs) for row in read_gold(path, load_playbook())]
+    assert {(row.id, row.text, row.labels["urgency"]) for row in rows} == {("f", "Hello\nGood day", "high")}
+    assert len(rows) == 3
+
+
 def test_a_public_set_is_known_by_its_file() -> None:
     assert public_set(Path("/any/where/banking77/train.jsonl")) is PUBLIC["banking77"]
     assert public_set(Path("/any/where/train.jsonl")) is None
@@ -62,7 +75,7 @@ def test_a_public_set_by_name_needs_to_be_told_where_it_is(monkeypatch: pytest.M
     monkeypatch.delenv("TRIAGEDESK_EVAL_DATA", raising=False)
     monkeypatch.chdir(HERE / "tests")
     with pytest.raises(ConfigError, match="TRIAGEDESK_EVAL_DATA"):
-        rows_of(Path("banking77"), load_playbook())
+        read_gold(Path("banking77"), load_playbook())
 
 
 @pytest.mark.parametrize("name", SETS)

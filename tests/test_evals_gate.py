@@ -14,10 +14,10 @@ from triagedesk.errors import ConfigError
 from triagedesk.evals.baseline import baseline_of, bless, find_baseline, read_baseline
 from triagedesk.evals.comparison import Delta
 from triagedesk.evals.conduct import reopened
+from triagedesk.evals.figures import Figure
 from triagedesk.evals.folder import RUNNING, STOPPED
 from triagedesk.evals.gate import Gate, Judgement, Verdict, bounded, fallen, judge
 from triagedesk.evals.junit import junit_text
-from triagedesk.evals.scores import Figure
 
 LENIENT = {"urgent_miss": 0.5}
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,7 @@ from service_api_parts import (
 from triagedesk.cli.options import Options
 from triagedesk.cli.serve import serve
 from triagedesk.errors import ConfigError
-from triagedesk.evals.gold import read_gold
+from triagedesk.evals import read_gold
 from triagedesk.service.problems import STATUS, Code
 
 OUTAGE = "We are completely down, nobody can log in."
@@ -429,6 +430,20 @@ def test_a_changed_playbook_is_taken_up_and_a_broken_one_keeps_the_old(tmp_path:
         assert service.suggest(QUESTION)["provenance"]["playbook"] != first
 
 
+def test_a_changed_playbook_is_read_beside_the_loop_that_answers(tmp_path: Path) -> None:
+    file = tmp_path / "playbook.yaml"
+    file.write_text(ENGLISH)
+    with running(service_settings(tmp_path), RULES.model_copy(update={"playbook": file})) as service:
+
+        async def look() -> float:
+            thread, process = time.thread_time(), time.process_time()
+            assert await service.runtime.duty.look() is True
+            return (time.thread_time() - thread) / (time.process_time() - process)
+
+        file.write_text(ENGLISH + "\n# another\n")
+        assert service.call(look) < 0.3  # the share of the work that the loop's own thread did
+
+
 def test_a_reload_does_not_disturb_a_ticket_at_the_old_desk(tmp_path: Path) -> None:
     file = tmp_path / "playbook.yaml"
     whole = ENGLISH
@@ -503,7 +518,6 @@ def test_the_command_serves_and_ends_clean_at_sigterm(tmp_path: Path) -> None:
     try:
         assert process.stderr is not None
         address = process.stderr.readline().split()[2]
-        until(lambda: _lives(address), 60)
         answer = httpx2.post(f"{address}/v1/suggestions", json={"body": OUTAGE}, timeout=10)
         assert answer.json()["labels"]["urgency"]["label"] == "critical"
         os.kill(process.pid, signal.SIGTERM)
@@ -514,10 +528,3 @@ def test_the_command_serves_and_ends_clean_at_sigterm(tmp_path: Path) -> None:
         process.wait()
         if process.stderr:
             process.stderr.close()
-
-
-def _lives(address: str) -> bool:
-    try:
-        return httpx2.get(f"{address}/livez", timeout=1).status_code == 200
-    except httpx2.HTTPError:
-        return False

@@ -17,7 +17,7 @@ from triagedesk.desk import Desk
 from triagedesk.errors import ConfigError
 from triagedesk.models import Choice, ConfidenceKind, Provenance, Reason, Response, Source, Suggestion
 from triagedesk.playbook import load_playbook
-from triagedesk.playbook.document import Automation
+from triagedesk.playbook.terms import Automation
 from triagedesk.service.desks.adapter import Inbound, Request
 from triagedesk.service.desks.levels import Levels, LevelTable
 from triagedesk.service.desks.receive import ADAPTERS, receive

@@ -11,10 +11,9 @@ import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, text
 
-from service_store_parts import KINDS, NOON, Clock, database_of, in_store
+from service_store_parts import KINDS, NOON, Clock, database_of, in_store, suggestion
 from triagedesk.cli import keys as keys_cli
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.service.keys import (
@@ -30,7 +29,7 @@ from triagedesk.service.keys import (
 )
 from triagedesk.service.settings import ServiceSettings
 from triagedesk.service.store.database import Store
-from triagedesk.service.store.records import Scope
+from triagedesk.service.store.records import ApiKey, Entry, Scope
 
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -130,8 +129,8 @@ def test_the_database_never_holds_a_key(file_url: str, tmp_path: Path) -> None:
         made = await create_key(store.keys, "a", ["admin"], now=NOON)
         assert made.secret not in repr(made)
 
-        async def everything(connection: AsyncConnection) -> str:
-            return repr((await connection.execute(text("SELECT * FROM api_keys"))).all())
+        def everything(connection: Connection) -> str:
+            return repr(connection.execute(text("SELECT * FROM api_keys")).all())
 
         assert made.secret[12:] not in await store.database.read(everything)
         return made.secret
@@ -260,13 +259,18 @@ def test_a_key_whose_money_is_spent_waits_for_midnight(url: str) -> None:
         door = gate(store, clock)
         made = await create_key(store.keys, "a", ["suggest"], daily_budget_usd=0.001, now=NOON)
         free = await create_key(store.keys, "b", ["suggest"], now=NOON)
-        for _ in range(9):
-            await door.charge(made.key, 0.0001)
-        await door.charge(free.key, 5.0)
+
+        async def answered(key: ApiKey, usd: float, number: int) -> None:
+            await store.ledger.keep(Entry(suggestion(number), spent=door.bill(key, usd)))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(9):
+                tasks.start_soon(answered, made.key, 0.0001, number)
+        await answered(free.key, 5.0, 9)
         for nothing in (None, 0.0, -1.0, float("nan")):
-            await door.charge(made.key, nothing)
+            assert door.bill(made.key, nothing) is None
         await door.admit(made.secret, Scope.SUGGEST, spends=True)
-        await door.charge(made.key, 0.0001)
+        await answered(made.key, 0.0001, 10)
         with pytest.raises(KeyRefused) as refused:
             await door.admit(made.secret, Scope.SUGGEST, spends=True)
         assert refused.value.problem is KeyProblem.BUDGET

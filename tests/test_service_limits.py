@@ -7,12 +7,16 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import httpx2
 import pytest
 
+from desk_parts import default_playbook
 from service_api_parts import Service, running, service_settings
 from test_service_api import code_of
+from triagedesk.service.alarms import Alarms
+from triagedesk.service.runtime import utc_now
 
 JSON = {"Content-Type": "application/json"}
 MIB = 1024 * 1024
@@ -160,16 +164,16 @@ def test_more_requests_than_the_service_takes_are_sent_away_but_health_is_told(s
 
 
 def test_a_bug_of_ours_is_a_problem_without_a_traceback(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
-    kept = service.runtime.reception.told[:]
+    class Broken(Alarms):
+        def plan(self, *_: object) -> NoReturn:
+            raise ZeroDivisionError("Zanzibar")
 
-    async def broken(*_: object) -> None:
-        raise ZeroDivisionError("Zanzibar")
-
-    service.runtime.reception.told.append(broken)
+    runtime = service.runtime
+    runtime.reception.alarms = Broken(runtime.store, now=utc_now, playbook=default_playbook, tell=print)
     try:
         answer = service.http.post("/v1/suggestions", json={"body": "Zanzibar"})
     finally:
-        service.runtime.reception.told[:] = kept
+        runtime.reception.alarms = None
     assert (answer.status_code, code_of(answer)) == (500, "internal")
     said = capfd.readouterr()
     assert "Zanzibar" not in answer.text + said.out + said.err

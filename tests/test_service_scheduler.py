@@ -13,14 +13,23 @@ from desk_parts import by_rules, default_playbook
 from notify_parts import receiver
 from office_parts import deliver, later, office
 from service_api_parts import until
-from service_store_parts import KINDS, Clock, database_of
+from service_store_parts import KINDS, Clock, database_of, in_store
 from triagedesk.models import Choice, Response, Step, Suggestion
+from triagedesk.service.alarms import ALARM, Alarms, Plan
 from triagedesk.service.escalation import FIRST_RESPONSE, GRAVE, LATEST_ALARM, RESOLUTION, Before, planned
 from triagedesk.service.notify import Kind, Notice
-from triagedesk.service.scheduler import ALARM, Scheduler
+from triagedesk.service.scheduler import Scheduler
 from triagedesk.service.settings import ServiceSettings
 from triagedesk.service.store.database import Store, open_store
-from triagedesk.service.store.records import Outcome, OutcomeKind, StepDue, StepState, StoredSuggestion
+from triagedesk.service.store.records import (
+    Entry,
+    JobState,
+    Outcome,
+    OutcomeKind,
+    StepDue,
+    StepState,
+    StoredSuggestion,
+)
 from triagedesk.service.worker import Worker
 
 PLAIN = by_rules("The printer needs paper.")
@@ -56,35 +65,44 @@ class Office:
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store, self.clock, self.told = store, clock, list[Notice]()
         self.scheduler = self.another()
-        self.worker = Worker(store.jobs, {ALARM: self.scheduler.alarm}, now=clock)
+        self.alarms = Alarms(store, now=clock, playbook=default_playbook, tell=self.told.append)
+        self.worker = Worker(store.jobs, {ALARM: self.alarms.alarm}, now=clock)
         self._kept: StoredSuggestion | None = None
+        self._seen = 0
 
     def another(self) -> Scheduler:
         """Make the scheduler of a replica."""
-        return Scheduler(self.store, ServiceSettings(), now=self.clock, playbook=default_playbook,
-                         tell=self.told.append)  # fmt: skip
+        return Scheduler(self.store, ServiceSettings(), now=self.clock)
 
     async def keep(self, made: Suggestion, created_at: datetime | None = None) -> StoredSuggestion:
-        """Keep a suggestion (after the one before) and plan its steps."""
+        """Keep a suggestion (after the one before) with its steps; tell of what is due at once."""
         before = self._kept
         number = int(before.id[2:]) + 1 if before else 1
         kept = stored(number, made, self.clock(), before.id if before else None, created_at)
-        await self.store.suggestions.add(kept)
-        await self.scheduler.told(kept, made)
+        await self.write_down(kept, made)
+        await self.alarms.finish()
         self._kept = kept
         return kept
+
+    async def write_down(self, kept: StoredSuggestion, made: Suggestion) -> Plan:
+        """Keep a suggestion with its steps, and be about to tell."""
+        known = await self.store.ledger.known(kept.ticket_id, key_id=None, source_desk=None)
+        plan = self.alarms.plan(kept, made, known)
+        await self.store.ledger.keep(Entry(kept, plan.steps, plan.jobs))
+        self.alarms.kept(plan)
+        return plan
 
     async def outcome(self, kind: OutcomeKind) -> None:
         """Say what became of the ticket."""
         await self.store.outcomes.add(Outcome("T-1", kind, self.clock()))
 
     async def after(self, minutes: float) -> list[tuple[Kind, int | None]]:
-        """Let time pass, and return what is told then."""
+        """Let time pass, and return what was told since the last look."""
         self.clock.pass_s(minutes * 60)
-        self.told.clear()
         await self.scheduler.look()
         await self.worker.round()
-        in_order = sorted(self.told, key=lambda notice: notice.due_at or NOON)  # jobs run side by side
+        fresh, self._seen = self.told[self._seen :], len(self.told)
+        in_order = sorted(fresh, key=lambda notice: notice.due_at or NOON)  # jobs run side by side
         return [(notice.kind, notice.step) for notice in in_order]
 
 
@@ -109,8 +127,8 @@ def test_each_step_is_told_when_its_time_has_passed_and_only_then(url: str) -> N
         assert await office.after(0) == [(Kind.ESCALATION, 1)]
         assert await office.after(59) == []
         assert await office.after(1) == [(Kind.ESCALATION, 2)]
-        assert office.told[0].team == "lead"
-        assert office.told[0].due_at == NOON + timedelta(hours=1)
+        assert office.told[-1].team == "lead"
+        assert office.told[-1].due_at == NOON + timedelta(hours=1)
         assert await office.after(60) == [(Kind.SLA_BREACH, None)]
         assert await office.after(600) == [(Kind.ESCALATION, 3), (Kind.SLA_BREACH, None)]
         states = {step.step: step.state for step in await office.store.steps.of(kept.id)}
@@ -177,6 +195,7 @@ def test_a_later_message_neither_starts_the_clock_anew_nor_tells_twice(url: str)
 def test_a_message_after_an_answer_starts_the_path_anew(url: str) -> None:
     async def work(office: Office) -> None:
         await office.keep(suggestion(), NOON)
+        assert await office.after(0) == [(Kind.ESCALATION, 1)]
         await office.outcome(OutcomeKind.FIRST_REPLY)
         office.clock.pass_s(3 * 3600)
         again = suggestion(path=(Step(step=1, team="other", after_minutes=0), *PATH[1:]))
@@ -187,11 +206,11 @@ def test_a_message_after_an_answer_starts_the_path_anew(url: str) -> None:
     run(url, work)
 
 
-def test_planning_twice_is_planning_once(url: str) -> None:
+def test_writing_down_twice_is_writing_down_once(url: str) -> None:
     async def work(office: Office) -> None:
         kept = await office.keep(suggestion())
         await office.after(0)
-        await office.scheduler.told(kept, suggestion())
+        await office.store.ledger.keep(Entry(kept, tuple(StepDue(kept.id, n, NOON) for n in (1, 2, 3))))
         assert await office.after(0) == []
         assert len(await office.store.steps.of(kept.id)) == 5
 
@@ -200,23 +219,48 @@ def test_planning_twice_is_planning_once(url: str) -> None:
 
 def test_two_replicas_tell_of_a_step_once(url: str) -> None:
     async def work(office: Office) -> None:
-        await office.keep(suggestion(grave=True))
+        await office.keep(suggestion())
+        office.clock.pass_s(3600)
         async with anyio.create_task_group() as tasks:
             for scheduler in (office.scheduler, office.another(), office.another()):
                 tasks.start_soon(scheduler.look)
         assert await office.worker.round() == 1
+        assert [(notice.kind, notice.step) for notice in office.told[1:]] == [(Kind.ESCALATION, 2)]
+
+    run(url, work)
+
+
+def test_what_is_due_at_once_is_told_by_who_made_it_and_by_nobody_else(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.keep(suggestion(grave=True))
         assert [notice.kind for notice in office.told] == [Kind.CRITICAL]
+        assert await office.scheduler.look() == 0
+        assert (await office.store.jobs.depth())[JobState.DONE] == 1
+        office.clock.pass_s(3600 * 24)
+        assert await office.worker.round() == 0
+
+    run(url, work)
+
+
+def test_an_alarm_outlives_a_kill_between_writing_down_and_telling(url: str) -> None:
+    async def work(office: Office) -> None:
+        await office.write_down(stored(1, suggestion(grave=True)), suggestion(grave=True))
+        assert office.told == []  # the process is killed now
+        assert await office.after(0.5) == []
+        assert await office.after(1) == [(Kind.CRITICAL, None)]
 
     run(url, work)
 
 
 def test_an_alarm_outlives_a_kill_between_finding_and_telling(url: str) -> None:
     async def work(office: Office) -> None:
-        await office.keep(suggestion(grave=True))
+        await office.keep(suggestion())
+        assert await office.after(59) == [(Kind.ESCALATION, 1)]
+        office.clock.pass_s(60)
         await office.scheduler.look()
         assert len(await office.store.jobs.claim()) == 1  # by a process that is killed then
         assert await office.after(0.5) == []
-        assert await office.after(1) == [(Kind.CRITICAL, None)]
+        assert await office.after(1) == [(Kind.ESCALATION, 2)]
 
     run(url, work)
 
@@ -271,3 +315,16 @@ def test_a_critical_ticket_and_a_missed_answer_reach_the_webhook_of_the_operator
     kinds = [got.json["kind"] for got in operators.got]
     assert kinds[0] == "critical"
     assert {"sla_breach", "escalation"} <= set(kinds)
+
+
+def test_a_service_that_stops_at_once_has_told_and_says_so(tmp_path: Path) -> None:
+    with receiver() as operators:
+        file = tmp_path / "notify.yaml"
+        file.write_text(
+            f"targets: [{{type: webhook, name: ops, url: '{operators.url('/alarms')}', secret: {'s' * 32}}}]\n", "utf-8"
+        )
+        with office(tmp_path, None, "generic", notifications=file) as service:
+            service.suggest("Our production system is down for all customers since 10 am.")
+        assert [got.json["kind"] for got in operators.got] == ["critical"]
+    depth = in_store(f"sqlite:///{tmp_path / 'service.db'}", lambda store: store.jobs.depth())
+    assert (depth[JobState.DONE], depth[JobState.RUNNING], depth[JobState.QUEUED]) == (1, 0, 0)

@@ -15,9 +15,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import inspect, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service_store_parts import KINDS, NOON, Clock, claimers, database_of, in_store, suggestion
 from triagedesk.errors import ConfigError
@@ -455,11 +454,11 @@ def test_connections_that_a_restart_cut_are_made_anew(url: str) -> None:
         await store.deliveries.first("zendesk", "1")
         tries = []
 
-        async def cut_at_first(connection: AsyncConnection) -> str:
+        def cut_at_first(connection: Connection) -> str:
             tries.append(1)
             if len(tries) == 1:
-                await connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-            return str((await connection.execute(text("SELECT 'here'"))).scalar_one())
+                connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            return str(connection.execute(text("SELECT 'here'")).scalar_one())
 
         assert await store.database.write(cut_at_first) == "here"
         assert len(tries) == 2

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,7 @@ import pytest
 
 from fake_desk import fake_desk
 from office_parts import deliver, desks_file
-from service_api_parts import model_server, until
+from service_api_parts import model_server, serving, until
 from service_store_parts import KINDS, NOON, Clock, database_of, in_store
 from triagedesk.errors import TicketError
 from triagedesk.service.store.database import Store, StoreUnavailable
@@ -234,28 +230,6 @@ def test_nothing_is_claimed_while_the_service_leaves(url: str) -> None:
         assert await worker(store, Clock(), always(Failed("x", again=False)), paused=lambda: True).round() == 0
 
     in_store(url, work, now=Clock())
-
-
-@contextmanager
-def serving(folder: Path, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx2.Client]]:
-    """Run `triagedesk serve` as a process of its own."""
-    common = {
-        **os.environ, "TRIAGEDESK_SERVICE_DATABASE_URL": f"sqlite:///{folder / 'service.db'}",
-        "TRIAGEDESK_SERVICE_PORT": "0", "TRIAGEDESK_SERVICE_WEBHOOKS": str(folder / "desks.yaml"),
-        "TRIAGEDESK_SERVICE_JOB_LEASE_S": "1", "TRIAGEDESK_CACHE": "false", **env,
-    }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "triagedesk", "serve"], env=common, stderr=subprocess.PIPE)
-    try:
-        assert process.stderr is not None
-        said = process.stderr.readline().decode()
-        address = next(word for word in said.split() if word.startswith("http://"))
-        with httpx2.Client(base_url=address, timeout=20) as http:
-            yield process, http
-    finally:
-        process.kill()
-        process.wait(10)
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def test_a_kill_between_acceptance_and_work_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:

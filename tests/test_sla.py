@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triagedesk.errors import PlaybookError
-from triagedesk.playbook.document import Calendar
+from triagedesk.playbook.terms import Calendar
 from triagedesk.policy.sla import EARLIEST, LATEST, MAX_MINUTES, Clock, ClockName, holidays_of
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -6,8 +6,7 @@ the flight running, within bounds, to fill the cache; who goes away for another 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from triagedesk.budget import Budget
 from triagedesk.errors import FallbackReason, ModelError
 from triagedesk.models import ModelAnswer, Source
+from triagedesk.tracing import Fact, span
 
 if TYPE_CHECKING:
     from triagedesk.cache import CacheKey, CacheStats
@@ -54,6 +54,12 @@ class Question(NamedTuple):
     key: str
 
 
+class Prepaid(Protocol):
+    """Answers that were bought beforehand: what came of a question, or None where it is to be asked now."""
+
+    def settled(self, question: Question) -> Asked | None: ...
+
+
 @dataclass(frozen=True)
 class Asked:
     """What came of a question: an answer and who gave it, or the reason why there is none."""
@@ -62,6 +68,10 @@ class Asked:
     source: Source = Source.RULES
     reason: FallbackReason | None = None
     attempts: int = 0
+
+    def shared(self) -> Asked:
+        """Return this as it is for who came along: the leader's request, tokens and money are counted once."""
+        return self if self.source is not Source.MODEL else Asked(answer=self.answer, source=Source.CACHE)
 
 
 @dataclass(eq=False)
@@ -74,20 +84,6 @@ class _Flight:
     late: bool = False
 
 
-@asynccontextmanager
-async def flight_deck() -> AsyncIterator[TaskGroup]:
-    """Open a task group for flights: they end with the block, and what the block raises comes out as it is."""
-    raised: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        try:
-            yield tasks
-        except Exception as wrong:  # noqa: BLE001 - raised again below, outside of the group that would wrap it
-            raised = wrong
-        tasks.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
-
-
 class Asking:
     """Asks one model through the cache. `tasks` carries the flights; closing it ends them."""
 
@@ -97,6 +93,7 @@ class Asking:
     ) -> None:  # fmt: skip
         self.model = model
         self.cache = cache
+        self.prepaid: Prepaid | None = None
         self._key = key
         self._tasks = tasks
         self._flights: dict[str, _Flight] = {}
@@ -118,10 +115,17 @@ class Asking:
     async def ask(self, question: Question, budget: Budget) -> Asked:
         """Return the answer from cache, a running flight or a new one, within the budget. Never raises."""
         text, key = question
+        paid = self.prepaid.settled(question) if self.prepaid is not None else None
+        if paid is not None and paid.answer is not None:
+            return self._keep_paid(key, paid)
         while True:
-            known = await self._look_up(key, budget)
+            with span("cache") as told:
+                known = await self._look_up(key, budget)
+                told.tell({Fact.CACHE_HIT: known is not None})
             if known is not None:
                 return Asked(answer=known, source=Source.CACHE)
+            if paid is not None:
+                return paid
             if budget.left() <= 0:
                 return Asked(reason=FallbackReason.TIMEOUT)
             flight = self._flights.get(key)
@@ -130,7 +134,16 @@ class Asking:
                 flight = self._take_off(key, text, budget)
             outcome = await self._wait(flight, budget)
             if leads or outcome.reason not in _LEADERS_OWN:
-                return outcome  # a leader's short deadline must not fail followers who have time left
+                return outcome if leads else outcome.shared()  # else: a leader's own short deadline fails no follower
+
+    async def knows(self, question: Question, budget: Budget) -> bool:
+        """Say if the cache holds the answer to a question."""
+        return await self._look_up(question.key, budget) is not None
+
+    def _keep_paid(self, key: str, paid: Asked) -> Asked:
+        if self.cache is not None and paid.answer is not None and paid.source is Source.MODEL:
+            self.cache.put(key, paid.answer.model_dump_json())
+        return paid
 
     async def _look_up(self, key: str, budget: Budget) -> ModelAnswer | None:
         if self.cache is None:

@@ -118,7 +118,7 @@ class Entry(Frozen):
     `playbook` is a Playbook's reading_hash. Rules answer without model and prompt: both are None.
     """
 
-    source: Literal["rules", "model"]
+    source: Literal["rules", "trained", "model"]
     model: str | None = None
     prompt: str | None = None
     playbook: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,22 +15,29 @@ from triagedesk.errors import ConfigError, FallbackReason
 from triagedesk.evidence import ground
 from triagedesk.logs import get_logger
 from triagedesk.models import Classification, Provenance, Source, Suggestion, Ticket
+from triagedesk.opinions import Considered, Opinion
 from triagedesk.playbook import Facts, Playbook, is_overdue, load_playbook
 from triagedesk.policy import Policy, Verdict
 from triagedesk.reading import SEPARATOR, Reading
 from triagedesk.remembered import Remembered, View, view_key
-from triagedesk.settings import Settings
+from triagedesk.second_line import SecondLine, open_second_line
+from triagedesk.settings import NO_SERVER, Settings
 from triagedesk.tidy import read
+from triagedesk.tracing import of_suggestion, traced_async
 
 if TYPE_CHECKING:
-    from triagedesk.asking import Asked, Asking
+    from triagedesk.asking import Asking, Question
     from triagedesk.cache import CacheStats
+    from triagedesk.classifiers.limits import Listener
     from triagedesk.confidence import Entry
     from triagedesk.policy.apply import Measure
 
     Calibrations = dict[tuple[str | None, str | None], Entry]
+    Files = tuple[Playbook, Calibrations | None, SecondLine]
 
 Now = Callable[[], datetime]
+RULES: tuple[str | None, str | None] = (None, None)
+"""Where the rules' calibration stands: they answer without model and prompt."""
 
 
 class Desk:
@@ -39,12 +45,13 @@ class Desk:
 
     def __init__(
         self, settings: Settings, playbook: Playbook, asking: Asking | None = None, *,
-        now: Now | None = None, calibrations: Calibrations | None = None,
+        now: Now | None = None, calibrations: Calibrations | None = None, second_line: SecondLine | None = None,
     ) -> None:  # fmt: skip
         self.settings = settings
         self.playbook = playbook
         self._asking = asking
         self._rules = RulesClassifier(playbook)
+        self._second_line = second_line or SecondLine()
         self._policy = Policy(playbook)
         self._calibrations = calibrations or {}
         self._uncalibrated: set[tuple[str | None, str | None]] = set()
@@ -52,20 +59,26 @@ class Desk:
         self._now = now or _utc_now
         self._log = get_logger("desk")
 
-    async def suggest(self, ticket: Ticket, *, deadline_s: float | None = None) -> Suggestion:
+    async def suggest(
+        self, ticket: Ticket, *, deadline_s: float | None = None, now: datetime | None = None
+    ) -> Suggestion:
         """Suggest labels for a ticket within its deadline (seconds), whatever the model does.
 
-        Raises TicketError when channel or tier is none of the playbook's, and nothing else.
+        A batch judges all its tickets at one moment, `now`. Raises TicketError when channel or tier is none of the
+        playbook's, and nothing else.
         """
-        return (await self.consider(ticket, deadline_s=deadline_s)).suggestion
+        return (await self.consider(ticket, deadline_s=deadline_s, now=now)).suggestion
 
-    async def consider(self, ticket: Ticket, *, deadline_s: float | None = None) -> Considered:
+    @traced_async("desk.suggest", of_suggestion)
+    async def consider(
+        self, ticket: Ticket, *, deadline_s: float | None = None, now: datetime | None = None
+    ) -> Considered:
         """Suggest, and show the opinions that the suggestion came from: what evals and explanations read.
 
         Raises TicketError when channel or tier is none of the playbook's, and nothing else.
         """
         budget = self._budget(deadline_s)
-        now = self._now()
+        now = now or self._now()
         self.playbook.check_ticket(ticket)
         overdue = is_overdue(ticket, now)
         view = self._view(ticket, overdue=overdue)
@@ -75,7 +88,9 @@ class Desk:
         provenance = self._provenance(opinion, budget)
         self._report(ticket, provenance)
         suggestion = Suggestion(ticket_id=ticket.id, provenance=provenance, **vars(decision))
-        return Considered(suggestion, view.rules, opinion.classification)
+        if opinion.by_model:
+            return Considered(suggestion, view.rules, view.found, view.trained)
+        return Considered(suggestion, view.rules, None, view.trained, self._second_line.sureness(view))
 
     def _budget(self, deadline_s: float | None) -> Budget:
         late_s = self.settings.late_answer_s if self.settings.max_late_answers else 0.0
@@ -87,7 +102,7 @@ class Desk:
         view = self._remembered.get(key)
         if view is None:
             reading = read(ticket, self.playbook.document.languages)
-            view = View(reading, self._rules.classify(reading, _facts(reading, overdue)))
+            view = View(reading, self._rules.classify(reading, _facts(reading, overdue=overdue)))
             if self._asking is not None:
                 self._put_question(view, self._asking)
             self._remembered.put(key, view)
@@ -101,22 +116,24 @@ class Desk:
         subject, _, body = _parted(view.hidden.text if view.hidden else view.reading.text, view.reading)
         view.question = asking.question(subject, body)
 
-    async def _second_opinion(self, view: View, budget: Budget) -> _Opinion:
-        """Ask the model; say what it found, with quotes that stand in the ticket."""
+    async def _second_opinion(self, view: View, budget: Budget) -> Opinion:
+        """Ask the model, unless it is spared; say what it found, with quotes that stand in the ticket."""
         if self._asking is None or view.question is None:
-            by_choice = self.settings.model == "rules"
-            return _Opinion(reason=None if by_choice else FallbackReason.NO_MODEL)
+            by_choice = self.settings.model in NO_SERVER
+            return Opinion(self._second_line.answer(view), None if by_choice else FallbackReason.NO_MODEL)
+        if self._second_line.spares_the_model(view):
+            return Opinion(self._second_line.answer(view))
         asked = await self._asking.ask(view.question, budget)
         if asked.answer is None:
-            return _Opinion(reason=asked.reason, asked=asked)
+            return Opinion(self._second_line.answer(view), asked.reason, asked)
         if asked.answer is not view.answer:
             view.found = ground(asked.answer, view.reading, view.hidden.restore if view.hidden else str)
             view.answer = asked.answer
-        return _Opinion(classification=view.found, asked=asked)
+        return Opinion(view.found or view.rules, asked=asked)
 
-    def _verdict(self, view: View, opinion: _Opinion, ticket: Ticket, *, overdue: bool) -> Verdict:
+    def _verdict(self, view: View, opinion: Opinion, ticket: Ticket, *, overdue: bool) -> Verdict:
         """Apply policy, or remember what it said of this very answer; the clock comes after."""
-        found = opinion.classification or view.rules
+        found = opinion.classification
         if view.verdict is None or view.judged is not found:
             view.verdict = self._policy.judge(
                 found, ticket, rules=view.rules, language=view.reading.language, overdue=overdue,
@@ -131,11 +148,12 @@ class Desk:
         unsure = self._rules.unrecognised(found) if found is view.rules else None
         return [why for why in (self._rules.overlooked(view.reading, view.rules), unsure) if why]
 
-    def _measure(self, opinion: _Opinion) -> Measure | None:
+    def _measure(self, opinion: Opinion) -> Measure | None:
         """Return what measures the confidences of this answer, where its source was calibrated."""
         if not self._calibrations:
             return None
-        asked, who = opinion.asked, _RULES
+        asked = opinion.asked
+        who: tuple[str | None, str | None] = (self._second_line.identity, None)
         if self._asking is not None and asked is not None and asked.answer is not None:
             who = (f"{self._provider}/{asked.answer.model}", self._asking.model.prompt_identity)
         entry = self._calibrations.get(who)
@@ -146,15 +164,15 @@ class Desk:
             self._log.info("not calibrated", model=who[0], prompt=who[1])
         return None
 
-    def _provenance(self, opinion: _Opinion, budget: Budget) -> Provenance:
+    def _provenance(self, opinion: Opinion, budget: Budget) -> Provenance:
         common = {"playbook": self.playbook.identity, "elapsed_ms": round(budget.spent() * 1000, 3)}
-        asked = opinion.asked
+        asked, second = opinion.asked, self._second_line
         if self._asking is None or asked is None:
-            return Provenance(source=Source.RULES, fallback_reason=opinion.reason, **common)
+            return Provenance(source=second.source, fallback_reason=opinion.reason, model=second.identity, **common)
         prompt = self._asking.model.prompt_identity
         if asked.answer is None:
             return Provenance(
-                source=Source.RULES, fallback_reason=asked.reason, model=self.model, prompt=prompt,
+                source=second.source, fallback_reason=asked.reason, model=second.identity or self.model, prompt=prompt,
                 attempts=asked.attempts, **common,
             )  # fmt: skip
         answer, fresh = asked.answer, asked.source is Source.MODEL
@@ -174,6 +192,20 @@ class Desk:
             self._log.warning(
                 "rules answered", ticket_id=ticket.id, reason=provenance.fallback_reason, ms=provenance.elapsed_ms
             )
+
+    def question(self, ticket: Ticket, *, now: datetime | None = None) -> Question | None:
+        """Return what the model would be asked about a ticket at the moment `now`, or None where it would not be asked.
+
+        Raises TicketError as `suggest` does.
+        """
+        self.playbook.check_ticket(ticket)
+        view = self._view(ticket, overdue=is_overdue(ticket, now or self._now()))
+        return None if self._second_line.spares_the_model(view) else view.question
+
+    @property
+    def asking(self) -> Asking | None:
+        """What asks the model, for a batch that pays beforehand; None where no model is asked."""
+        return self._asking
 
     @property
     def model(self) -> str | None:
@@ -201,7 +233,24 @@ class Desk:
         self._policy.warm_up(self._now())
         languages = self.playbook.document.languages
         self.playbook.finder.warm_up(languages)
-        read(Ticket(body="Where is my order? It was due yesterday."), languages)
+        reading = read(Ticket(body="Where is my order? It was due yesterday."), languages)
+        self._second_line.answer(View(reading, self._rules.classify(reading, _facts(reading, overdue=False))))
+
+    def listen(self, listener: Listener | None) -> None:
+        """Let a listener hear what the model server says of its limits, reply by reply; None ends it."""
+        if self._asking is not None:
+            self._asking.model.ears.listener = listener
+
+    async def slots(self) -> int | None:
+        """How many questions the model server works on at once, where it says so: llama.cpp does."""
+        return await self._asking.model.slots() if self._asking is not None else None
+
+    def remember_answers(self) -> None:
+        """Ask a question once from now on even where the cache is off: its answer is kept in memory, within bounds."""
+        if self._asking is not None and self._asking.cache is None:
+            from triagedesk.cache.passing import PassingAnswers  # lazy: only batches without a cache
+
+            self._asking.cache = PassingAnswers()
 
     async def probe(self) -> None:
         """Make one tiny real call to the model. Raises ModelError, or ConfigError where no model is configured."""
@@ -210,31 +259,11 @@ class Desk:
         await self._asking.model.probe()
 
 
-@dataclass(frozen=True)
-class Considered:
-    """A suggestion, and whose opinions it came from: the rules', and the model's where it answered."""
-
-    suggestion: Suggestion
-    rules: Classification
-    model: Classification | None
-
-
-@dataclass(frozen=True)
-class _Opinion:
-    classification: Classification | None = None
-    reason: FallbackReason | None = None
-    asked: Asked | None = None
-
-
-_RULES: tuple[str | None, str | None] = (None, None)
-"""Where the rules' calibration stands: they answer without model and prompt."""
-
-
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _facts(reading: Reading, overdue: bool) -> Facts:
+def _facts(reading: Reading, *, overdue: bool) -> Facts:
     ticket = reading.ticket
     return Facts(
         tier=ticket.customer_tier, channel=ticket.channel, region=ticket.region, language=reading.language,
@@ -252,23 +281,32 @@ def _parted(text: str, reading: Reading) -> tuple[str, str, str]:
 
 
 @asynccontextmanager
-async def open_desk(settings: Settings | None = None, *, now: Now | None = None) -> AsyncIterator[Desk]:
+async def open_desk(
+    settings: Settings | None = None, *, now: Now | None = None, files: Files | None = None
+) -> AsyncIterator[Desk]:
     """Wire a desk from settings (default: from the environment), warm it up, and close it in the same place.
 
+    `files` are what `read_files` read: where others share the loop, in a thread.
     Raises ConfigError, PlaybookError included, when a setting, file, key or address cannot be used.
     """
     settings = Settings.from_env() if settings is None else settings
-    playbook = load_playbook(settings.playbook)
-    measured = calibrations(settings, playbook)
+    playbook, measured, second_line = read_files(settings) if files is None else files
     if settings.chosen_model is None:
-        yield Desk(settings, playbook, now=now, calibrations=measured)
+        yield Desk(settings, playbook, now=now, calibrations=measured, second_line=second_line)
         return
     from triagedesk.wiring import open_asking  # a second and tens of megabytes: only where a model is asked
 
     async with open_asking(settings, playbook) as asking:
-        desk = Desk(settings, playbook, asking, now=now, calibrations=measured)
+        desk = Desk(settings, playbook, asking, now=now, calibrations=measured, second_line=second_line)
         await anyio.to_thread.run_sync(desk.warm_up)
         yield desk
+
+
+def read_files(settings: Settings) -> Files:
+    """Read playbook, calibration and what was trained: of a large playbook that takes a second. Raises ConfigError."""
+    playbook = load_playbook(settings.playbook)
+    measured = calibrations(settings, playbook)
+    return playbook, measured, open_second_line(settings, playbook, measured.get(RULES) if measured else None)
 
 
 def calibrations(settings: Settings, playbook: Playbook) -> Calibrations | None:

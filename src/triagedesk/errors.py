@@ -41,6 +41,10 @@ class FallbackReason(StrEnum):
     OVERLOADED = "overloaded"  # too many tickets in flight: shed to rules at once
     NO_MODEL = "no_model"  # no model is configured (no key)
     SHUTDOWN = "shutdown"  # the desk is closing
+    BATCH_FAILED = "batch_failed"  # the provider refused a whole file, or had no room for this request of it
+    BATCH_EXPIRED = "batch_expired"  # the provider did not come to it within its 24 hours
+    BATCH_CANCELLED = "batch_cancelled"  # the provider's batch was cancelled before its turn
+    BATCH_MISSING = "batch_missing"  # the provider's files hold no line for it, or it was never sent
 
 
 class TriageError(Exception):

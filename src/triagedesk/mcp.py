@@ -32,10 +32,11 @@ from mcp_types import (
 from pydantic_core import from_json, to_json
 
 from triagedesk import __version__
-from triagedesk.desk import Considered, Desk
+from triagedesk.desk import Desk
 from triagedesk.errors import TicketError, TriageError
 from triagedesk.logs import get_logger
 from triagedesk.models import Classification, Ticket
+from triagedesk.opinions import Considered
 from triagedesk.playbook import Playbook
 
 Search = Callable[[str, int], Awaitable[Sequence[Mapping[str, Any]]]]
@@ -109,7 +110,7 @@ class Tools:
 def explained(considered: Considered) -> Json:
     """Return per dimension what was decided, why, and what rules and model had said."""
     suggestion = considered.suggestion
-    found = {"rules": considered.rules, "model": considered.model}
+    found = {"rules": considered.rules, "trained": considered.trained, "model": considered.model}
     return {
         "ticket_id": suggestion.ticket_id,
         "labels": {

@@ -213,12 +213,14 @@ class Classification(Frozen):
     """What a classifier says: a choice for each dimension.
 
     `signals` names what the rules saw in the text, each with its first place; policy conditions read it.
-    `dropped_quotes` counts quotes that do not stand in the ticket.
+    `votes` is what the rules' votes came to, by dimension and label: the trained classifier weighs it, no wire carries
+    it. `dropped_quotes` counts quotes that do not stand in the ticket.
     """
 
     labels: dict[str, Choice]
     secondary_issues: tuple[str, ...] = ()
     signals: dict[str, Span] = Field(default_factory=dict)
+    votes: dict[str, dict[str, float]] = Field(default_factory=dict, exclude=True, repr=False)
     dropped_quotes: int = 0
 
 

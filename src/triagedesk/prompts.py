@@ -127,18 +127,26 @@ def load_prompt(path: Path | None = None) -> Prompt:
     """
     where = str(path) if path is not None else "prompts/classify.md"
     try:
-        source = path.read_bytes() if path is not None else _shipped()
+        source = path.read_bytes() if path is not None else _shipped("classify.md")
     except OSError as wrong:
         raise ConfigError(f"{where}: cannot be read ({wrong.strerror}); give a prompt file that exists") from None
     return _parse(source, where)
 
 
-def _shipped() -> bytes:
-    """Read the template out of the wheel, else out of the checkout."""
-    packaged = files("triagedesk") / "_prompts" / "classify.md"
+def load_pack_note() -> tuple[str, str]:
+    """Return what follows the system prompt where several tickets share a request, and its identity as name@hash12."""
+    source = _shipped("pack.md")
+    head, _, text = source.decode("utf-8").removeprefix("---\n").partition("\n---\n")
+    name = yaml.safe_load(head)["name"]
+    return text.strip(), f"{name}@{hashlib.sha256(source).hexdigest()[:12]}"
+
+
+def _shipped(name: str) -> bytes:
+    """Read a template out of the wheel, else out of the checkout."""
+    packaged = files("triagedesk") / "_prompts" / name
     if packaged.is_file():
         return packaged.read_bytes()
-    return (Path(__file__).parents[2] / "prompts" / "classify.md").read_bytes()
+    return (Path(__file__).parents[2] / "prompts" / name).read_bytes()
 
 
 def _parse(source: bytes, where: str) -> Prompt:

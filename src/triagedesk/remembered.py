@@ -31,12 +31,14 @@ UNSEEN = ("id", "created_at", "due_at", "messages")
 class View:
     """What is made of a ticket, the clock aside: its reading, the rules' opinion, the question, the answer's meaning.
 
+    `trained` is the trained classifier's opinion once it was wanted.
     `hidden` and `question` stay None where no model is asked. `answer` and `found` are the model's answer seen last and
     what it means for this text; `verdict` is what policy said, the clock aside, of the classification `judged`.
     """
 
     reading: Reading
     rules: Classification
+    trained: Classification | None = None
     hidden: Redacted | None = None
     question: Question | None = None
     answer: ModelAnswer | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -15,6 +15,8 @@ from triagedesk.models import Frozen, one_line
 
 DEFAULT_MODEL = "openai/gpt-4.1-mini"
 PREFIX = "TRIAGEDESK_"
+NO_SERVER = ("rules", "trained")
+"""Values of `model` that ask no language model."""
 
 
 def default_cache_dir() -> Path:
@@ -46,7 +48,9 @@ class Settings(Frozen):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    model: str | None = Field(default=None, description="rules, openai/NAME or local/PATH.gguf; default: by key")
+    model: str | None = Field(
+        default=None, description="rules, trained, openai/NAME or local/PATH.gguf; default: by key"
+    )
     base_url: str | None = Field(
         default=None, description="any OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1"
     )
@@ -55,6 +59,19 @@ class Settings(Frozen):
     prompt: Path | None = Field(default=None, description="a prompt template; default: prompts/classify.md")
     calibration: Path | None = Field(
         default=None, description="measured confidences; default: NAME.calibration.json beside the playbook, if there"
+    )
+    trained: Path | None = Field(
+        default=None,
+        description="a trained classifier; default: NAME.trained.safetensors beside the playbook",
+    )
+    second_line: Literal["trained", "rules"] = Field(
+        default="trained", description="who answers where the model does not: a trained classifier if there, or rules"
+    )
+    cascade: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="spare the model where the second line is at least this sure",
     )
     deadline_s: float = Field(default=10.0, gt=0, le=600, description="a suggestion comes within this many seconds")
     cache: bool = Field(default=True, description="keep model answers on disk")
@@ -71,6 +88,7 @@ class Settings(Frozen):
     max_concurrency: int = Field(default=8, ge=1, le=1024, description="model calls in flight at once")
     max_late_answers: int = Field(default=8, ge=0, description="late calls that may finish and fill the cache")
     late_answer_s: float = Field(default=30.0, ge=0, description="how long after the deadline a late call may run")
+    pack: int = Field(default=1, ge=1, le=20, description="short tickets asked about in one request; 1: each alone")
     max_completion_tokens: int = Field(default=700, ge=64, description="the longest answer asked of the model")
     temperature: float = Field(default=0.0, ge=0, le=2, description="sampling temperature")
     structured_output: str = Field(default="json_schema", pattern="^(json_schema|json|tools)$",
@@ -81,17 +99,20 @@ class Settings(Frozen):
     price_prompt: float | None = Field(default=None, ge=0, description="USD per million prompt tokens")
     price_cached: float | None = Field(default=None, ge=0, description="USD per million cached prompt tokens")
     price_completion: float | None = Field(default=None, ge=0, description="USD per million completion tokens")
+    otel: bool = Field(
+        default=False, description="write OpenTelemetry traces of serve and batch, to OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
     local_threads: int = Field(default=0, ge=0, description="threads of a local model; 0: half the cores, at least 1")
     local_context: int = Field(default=8192, ge=512, description="context of a local model, in tokens")
 
     @field_validator("model")
     @classmethod
     def _known_provider(cls, value: str | None) -> str | None:
-        if value is None or value == "rules":
+        if value is None or value in NO_SERVER:
             return value
         provider, _, name = value.partition("/")
         if provider not in ("openai", "local") or not name:
-            raise ValueError("give rules, openai/NAME or local/PATH.gguf")
+            raise ValueError("give rules, trained, openai/NAME or local/PATH.gguf")
         return value
 
     @field_validator("base_url")
@@ -134,5 +155,5 @@ class Settings(Frozen):
     def chosen_model(self) -> str | None:
         """The model to ask: as set, else OpenAI's when there is a key or an address, else None (rules answer)."""
         if self.model is not None:
-            return None if self.model == "rules" else self.model
+            return None if self.model in NO_SERVER else self.model
         return DEFAULT_MODEL if self.api_key is not None or self.base_url is not None else None

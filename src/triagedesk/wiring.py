@@ -11,13 +11,15 @@ from pathlib import Path
 
 import anyio
 
-from triagedesk.asking import Answers, Asking, flight_deck
+from triagedesk.asking import Answers, Asking
 from triagedesk.cache import CacheKey, open_cache, shared_cache
 from triagedesk.classifiers.llm import ModelClassifier
+from triagedesk.classifiers.packed import PackedClassifier
 from triagedesk.playbook import Playbook
 from triagedesk.privacy import warm_up
 from triagedesk.prompts import load_prompt
 from triagedesk.settings import Settings
+from triagedesk.taskgroups import side_tasks
 
 
 @asynccontextmanager
@@ -26,11 +28,14 @@ async def open_asking(settings: Settings, playbook: Playbook) -> AsyncIterator[A
     prompt = load_prompt(settings.prompt)
     async with AsyncExitStack() as stack:
         base_url, place = await _local_server(settings, stack)
-        model = ModelClassifier(settings, playbook, prompt, base_url=base_url, place=place)
+        kind = PackedClassifier if settings.pack > 1 else ModelClassifier
+        model = kind(settings, playbook, prompt, base_url=base_url, place=place)
         stack.push_async_callback(model.aclose)
         cache, secret = await _answers(settings, stack)
         await anyio.to_thread.run_sync(warm_up)
-        tasks = await stack.enter_async_context(flight_deck())
+        tasks = await stack.enter_async_context(side_tasks())
+        if isinstance(model, PackedClassifier):
+            model.tasks = tasks
         if base_url is None:
             tasks.start_soon(model.warm_up)  # a server elsewhere may hang: nobody waits for it
         else:
@@ -38,7 +43,7 @@ async def open_asking(settings: Settings, playbook: Playbook) -> AsyncIterator[A
         key = CacheKey((model.identity, _privacy_identity(settings)), secret=secret)
         yield Asking(
             model, tasks, cache=cache, key=key,
-            max_concurrency=settings.max_concurrency, max_late=settings.max_late_answers,
+            max_concurrency=settings.max_concurrency * settings.pack, max_late=settings.max_late_answers,
         )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from triagedesk.batch.run import Job, run_batch
+from triagedesk.batch.job import Job
+from triagedesk.batch.run import run_batch
 from triagedesk.batch.tally import Tally
 
 __all__ = ["Job", "Tally", "run_batch"]

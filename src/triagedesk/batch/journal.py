@@ -1,7 +1,8 @@
 """The journal of a batch: a small file beside OUT that names the batch and keeps a second process out.
 
-What is done is counted in OUT and its error file: every row becomes exactly one line in one of the two, written in
-order, with one unbuffered write. So after a kill at any moment the complete lines of both are the rows done.
+Its lines say which batch OUT belongs to; when that began, which is the moment at which all of it is judged, also after
+a kill; the money spent so far; and at last that OUT is finished. What is done stands in OUT itself, and in the log
+beside it (`account.py`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from triagedesk.errors import ConfigError
 
 _MAX_BYTES = 1000
+_MONEY_WIDTH = 24
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 try:
@@ -33,18 +36,58 @@ class Journal:
 
     def __init__(self, handle: int, path: Path) -> None:
         self._handle, self.path = handle, path
+        self._money_at = 0
 
     @property
     def identity(self) -> str:
         """The batch that OUT belongs to; empty if none."""
-        os.lseek(self._handle, 0, os.SEEK_SET)
-        return os.read(self._handle, _MAX_BYTES).decode("utf-8", "replace").strip()
+        return self._line(0)
 
-    def name(self, identity: str) -> None:
-        """Write the batch's identity down, or forget it with an empty one."""
+    @property
+    def began(self) -> datetime:
+        """When the batch began, by the first of its runs; now, if the journal does not say."""
+        try:
+            return datetime.fromisoformat(self._line(1))
+        except ValueError:
+            return datetime.now(UTC)
+
+    @property
+    def spent(self) -> float:
+        """USD spent by all runs of this batch so far."""
+        try:
+            return float(self._line(2))
+        except ValueError:
+            return 0.0
+
+    @property
+    def finished(self) -> tuple[int, int] | None:
+        """How many rows, and errors among them, OUT held when it was finished; None while it is not."""
+        rows, _, errors = self._line(3).removeprefix("finished ").partition(" ")
+        return (int(rows), int(errors)) if rows.isdigit() and errors.isdigit() else None
+
+    def finish(self, rows: int, errors: int) -> None:
+        """Write down that OUT is complete: a kill before the journal is removed changes nothing any more."""
+        lines = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n")[:3]
+        at = sum(len(line) + 1 for line in lines)
+        os.pwrite(self._handle, f"finished {rows} {errors}\n".encode(), at)
+
+    def _line(self, number: int) -> str:
+        lines = os.pread(self._handle, _MAX_BYTES, 0).decode("utf-8", "replace").splitlines()
+        return lines[number].strip() if number < len(lines) else ""
+
+    def name(self, identity: str, began: datetime | None = None) -> None:
+        """Write the batch's identity and its beginning down, or forget it with an empty one."""
         os.ftruncate(self._handle, 0)
-        os.lseek(self._handle, 0, os.SEEK_SET)
-        os.write(self._handle, f"{identity}\n".encode() if identity else b"")
+        if identity:
+            head = f"{identity}\n{(began or datetime.now(UTC)).isoformat()}\n"
+            os.pwrite(self._handle, f"{head}{0.0:{_MONEY_WIDTH}.9f}\n".encode(), 0)
+
+    def spend(self, total: float) -> None:
+        """Write down the money spent so far, in USD, with one write in place."""
+        if not self._money_at:
+            head = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n", 2)[:2]
+            self._money_at = sum(len(line) + 1 for line in head)
+        os.pwrite(self._handle, f"{total:{_MONEY_WIDTH}.9f}\n".encode(), self._money_at)
 
     def remove(self) -> None:
         """Delete the journal: the batch is complete, or never began."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import re2
 
+from triagedesk.batch.streams import format_of
 from triagedesk.models import Reason, Suggestion
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -52,6 +54,11 @@ def csv_header(dimensions: Iterable[str]) -> bytes:
 def csv_line(dimensions: tuple[str, ...]) -> Line:
     """Return the function that writes a suggestion under `csv_header(dimensions)`."""
     return lambda suggestion: record((suggestion.ticket_id, *_labels(suggestion, dimensions), *_others(suggestion)))
+
+
+def line_for(target: Path, dimensions: tuple[str, ...]) -> Line:
+    """Return the function that writes a suggestion as a line of OUT or of its working file."""
+    return csv_line(dimensions) if format_of(target) == "csv" else json_line
 
 
 def _label_columns(dimensions: Iterable[str]) -> Iterator[str]:

@@ -1,139 +1,194 @@
-"""OUT and its error file: one unbuffered write per line, and the way back in after a kill."""
+"""OUT and its error file: every row becomes one line in one of the two, and the way back in after a kill.
+
+A plain .jsonl or .csv grows in place. A packed one or Parquet is made at the end, out of the lines in a working file
+beside it: OUT appears only when it is complete.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 from pydantic_core import to_json
 
-from triagedesk.batch.journal import Journal, open_journal
-from triagedesk.batch.lines import Line, csv_header, csv_line, json_line
-from triagedesk.batch.rows import format_of
+from triagedesk.batch.account import ANSWER, PROBLEM, Account, AsFinished, Counts, InOrder, log_path
+from triagedesk.batch.finish import finish
+from triagedesk.batch.journal import Journal, journal_path, open_journal
+from triagedesk.batch.linefile import LineFile
+from triagedesk.batch.lines import Line, csv_header, line_for
+from triagedesk.batch.streams import compression_of, format_of
 from triagedesk.errors import ConfigError
 from triagedesk.models import Suggestion
 
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
-_CHUNK = 1024 * 1024
-
-
-def _open_itself(path: str, flags: int) -> int:
-    """Open a file, never one behind a symbolic link: what stands there may be cut."""
-    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
-
 
 def errors_path(target: Path) -> Path:
-    """Return where the problems go: out.jsonl has out.errors.jsonl."""
-    return target.with_name(f"{target.stem}.errors.jsonl")
+    """Return where the problems go: out.jsonl and out.jsonl.gz have out.errors.jsonl."""
+    stem = Path(target.stem).stem if compression_of(target) else target.stem
+    return target.with_name(f"{stem}.errors.jsonl")
 
 
-class LineFile:
-    """A file that grows by whole lines, created with its first."""
+def is_made_at_the_end(target: Path) -> bool:
+    """Say if OUT is Parquet or packed, so that its rows stand in a working file until all are there."""
+    return bool(compression_of(target)) or format_of(target) == "parquet"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._handle: int | None = None
 
-    def complete_lines(self) -> int:
-        """Count the complete lines and cut off an incomplete last one."""
-        if not self.path.exists():
-            return 0
-        count = whole = read = 0
-        with open(self.path, "rb+", opener=_open_itself) as stream:
-            while chunk := stream.read(_CHUNK):
-                count += chunk.count(b"\n")
-                last = chunk.rfind(b"\n")
-                whole = read + last + 1 if last >= 0 else whole
-                read += len(chunk)
-            stream.truncate(whole)
-        return count
+def work_path(target: Path) -> Path:
+    """Return the file that grows by lines: OUT itself, or the working file beside it."""
+    return target.with_name(target.name + ".part") if is_made_at_the_end(target) else target
 
-    def write(self, line: bytes) -> None:
-        """Append one line with one write: a killed process leaves whole lines behind. Raises OSError."""
-        if self._handle is None:
-            self._handle = os.open(self.path, _APPEND, 0o600)
-        written = os.write(self._handle, line)
-        while written < len(line):  # a full disk or a signal may split a write
-            written += os.write(self._handle, line[written:])
 
-    def close(self) -> None:
-        """Close the file, if anything was written."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+def own_paths(target: Path) -> dict[str, Path]:
+    """Return every file that a batch writes, by what it is."""
+    return {
+        "OUT": target, "OUT's error file": errors_path(target), "OUT's journal": journal_path(target),
+        "OUT's log": log_path(target), "OUT's working file": work_path(target),
+    }  # fmt: skip
 
 
 class Output:
-    """Where a batch's rows go. `done` rows and `errors` among them stood there before."""
+    """Where a batch's rows go. `counts` are the rows that stood there before; `is_finished` says that all did."""
 
-    def __init__(self, target: Path, dimensions: tuple[str, ...]) -> None:
-        self._answers, self._problems = LineFile(target), LineFile(errors_path(target))
-        is_csv = format_of(target) == "csv"
-        self._header = csv_header(dimensions) if is_csv else b""
-        self._line: Line = csv_line(dimensions) if is_csv else json_line
-        self.done = self.errors = 0
+    def __init__(self, target: Path, dimensions: tuple[str, ...], journal: Journal, *, ordered: bool = True) -> None:
+        self.target, self._dimensions, self._journal = target, dimensions, journal
+        self._answers, self._problems = LineFile(work_path(target)), LineFile(errors_path(target))
+        self._header = csv_header(dimensions) if format_of(target) == "csv" else b""
+        self._line: Line = line_for(target, dimensions)
+        self._account: Account = (InOrder if ordered else AsFinished)(log_path(target))
+        self.counts = Counts()
+        self._done = self._errors = 0
+        self.is_finished = False
+
+    @property
+    def exists(self) -> bool:
+        """Say if the file is there that the rows go to."""
+        return self._answers.path.exists()
+
+    @property
+    def first_open(self) -> int:
+        """The first row, counted from 0, that is not written."""
+        return self._account.first_open
+
+    @property
+    def began(self) -> datetime:
+        """The moment at which the batch is judged."""
+        return self._journal.began
+
+    @property
+    def spent(self) -> float:
+        """USD spent by this batch so far, earlier runs included."""
+        return self._journal.spent
+
+    def is_done(self, row: int) -> bool:
+        """Say if a row, counted from 0, needs no answer any more."""
+        return self._account.is_done(row)
 
     def begin(self) -> None:
-        """Start from nothing: old files go."""
-        self._problems.path.unlink(missing_ok=True)
-        self._answers.path.unlink(missing_ok=True)
-        self._answers.write(self._header)
+        """Remove what is left of another batch; a finished OUT that is made at the end stays until it is replaced."""
+        self._problems.remove()
+        self._answers.remove()
+        self._account.remove()
+        self._answers.write(b"")
 
     def go_on(self) -> None:
-        """Count what stands there and continue after it."""
+        """Count what stands there and continue after it; before the first row comes the header."""
         answers = self._answers.complete_lines()
-        if self._header and not answers:
+        if not answers:
             self._answers.write(self._header)
-        self.errors = self._problems.complete_lines()
-        self.done = max(answers - bool(self._header), 0) + self.errors
+        header = bool(self._header)
+        errors = self._problems.complete_lines()
+        self.counts = self._account.go_on(max(answers - header, 0), errors)
+        self._done, self._errors = self.counts
+        self._account.catch_up(self._write)
 
-    def answer(self, suggestion: Suggestion) -> None:
-        """Write an answer. Raises OSError."""
-        self._answers.write(self._line(suggestion))
+    def spend(self, total: float) -> None:
+        """Write down the USD spent by the whole batch: before the row that they were spent for."""
+        self._journal.spend(total)
 
-    def problem(self, line: int, problem: str, ticket_id: str = "") -> None:
-        """Write why a row has no answer: its line number, its id if known, and never its text. Raises OSError."""
-        told = {"ticket_id": ticket_id} if ticket_id else {}
-        self._problems.write(to_json({"line": line, **told, "error": problem}) + b"\n")
+    def answer(self, row: int, suggestion: Suggestion) -> None:
+        """Write the answer of a row, counted from 0. Raises OSError."""
+        self.answer_line(row, self._line(suggestion))
+
+    def answer_line(self, row: int, line: bytes) -> None:
+        """Write a line that another process has made. Raises OSError."""
+        self._account.finished(row, ANSWER, line, self._write)
+        self._done += 1
+
+    def problem(self, row: int, line: int, problem: str, ticket_id: str = "", file: str = "") -> None:
+        """Write why a row has no answer: its file and line, its id if known, and never its text. Raises OSError."""
+        told = {name: value for name, value in (("file", file), ("ticket_id", ticket_id)) if value}
+        text = to_json({"line": line, **told, "error": problem}) + b"\n"
+        self._account.finished(row, PROBLEM, text, self._write)
+        self._done += 1
+        self._errors += 1
+
+    def _write(self, kind: bytes, line: bytes) -> None:
+        (self._answers if kind == ANSWER else self._problems).write(line)
+
+    def finish(self) -> None:
+        """Every row is written: make OUT what it shall be, and remove what stood beside it. Raises OSError."""
+        if not self.is_finished:
+            self._answers.sync()
+            self._problems.sync()
+            if is_made_at_the_end(self.target):
+                finish(self._answers.path, self.target, self._dimensions)
+            self._journal.finish(self._done, self._errors)
+        if is_made_at_the_end(self.target):
+            self._answers.remove()
+        self._account.remove()
+        self._journal.remove()
+
+    def was_finished(self, rows: int, errors: int) -> None:
+        """A kill came when OUT was complete and only its journal was left."""
+        self.counts, self.is_finished = Counts(rows, errors), True
+        self._done, self._errors = rows, errors
 
     def close(self) -> None:
-        """Close both files."""
+        """Close every file."""
         self._answers.close()
         self._problems.close()
+        self._account.close()
 
 
 @contextlib.contextmanager
 def open_output(
-    target: Path, dimensions: tuple[str, ...], identity: str, *, resume: bool, overwrite: bool
+    target: Path, dimensions: tuple[str, ...], identity: str, *, resume: bool, overwrite: bool, ordered: bool = True
 ) -> Iterator[Output]:
-    """Open OUT for the batch `identity`, alone; its journal goes when the block ends without an exception.
+    """Open OUT for the batch `identity`, alone; call `finish` on it when every row is written.
 
     Raises ConfigError if another process writes it, or if it holds anything but this batch and `overwrite` is not set.
     """
     with open_journal(target) as journal:
-        output = Output(target, dimensions)
+        output = Output(target, dimensions, journal, ordered=ordered)
         try:
             _enter(output, journal, target, identity, resume=resume, overwrite=overwrite)
             yield output
-            journal.remove()
         finally:
             output.close()
 
 
 def _enter(output: Output, journal: Journal, target: Path, identity: str, *, resume: bool, overwrite: bool) -> None:
     known = journal.identity
-    if known == identity and resume and not overwrite and target.exists():
+    is_ours = known == identity and resume and not overwrite
+    finished = journal.finished
+    if is_ours and finished is not None and target.exists():
+        output.was_finished(*finished)
+    elif is_ours and output.exists:
         output.go_on()
-    elif overwrite or not target.exists() or target.stat().st_size == 0:
+    elif overwrite or not (_holds(target) or (known and _holds(work_path(target)))):
         journal.name("")  # first forget: a kill between these lines must not mix two batches
         output.begin()
         journal.name(identity)
+        output.go_on()
     else:
         if not known:
             journal.remove()
         raise ConfigError(_in_the_way(target, known, identity))
+
+
+def _holds(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _in_the_way(target: Path, known: str, identity: str) -> str:

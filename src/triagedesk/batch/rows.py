@@ -1,65 +1,76 @@
-"""Rows of a batch file: JSON Lines or CSV, read one at a time; what is no ticket becomes a row that says why."""
+"""Rows of one file of lines: JSON or CSV, read one at a time; what is no ticket becomes a row that says why."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from pydantic_core import from_json
 
-from triagedesk.batch.columns import Columns, told_id
+from triagedesk.batch.columns import ColumnMap, Columns, told_id
+from triagedesk.batch.layout import Layout
 from triagedesk.batch.records import Records, TextLine
+from triagedesk.batch.streams import broken, format_of
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.models import Ticket
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is an error of its row and is never held in memory whole."""
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv"}
+DAMAGED = "the file is damaged or cut off here; what follows cannot be read"
+
 _DELIMITERS = (",", ";", "\t")
 _WRONG_ENCODINGS = (b"\xff\xfe", b"\xfe\xff")
-
-
-def format_of(path: Path) -> str:
-    """Return "jsonl" or "csv" by the file's suffix. Raises ConfigError that names what is supported."""
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
-        raise ConfigError(f"{path}: {path.suffix or 'no suffix'} is not supported; give {', '.join(FORMATS)}")
-    return found
+_BOM = b"\xef\xbb\xbf"
 
 
 class Row(NamedTuple):
-    """One row: the line it starts on (1-based), and a ticket, or what makes it none and the id that it tells."""
+    """One row: the line it starts on, and a ticket, or what makes it none and the id that it tells.
+
+    Lines count from 1, in Parquet rows do. `file` names the file where the batch reads several.
+    """
 
     line: int
     ticket: Ticket | None
     problem: str = ""
     id: str = ""
+    file: str = ""
 
 
 class Rows:
-    """The rows of an open file. `words` are the playbook's channels and tiers, which CSV may write as "Live Chat".
+    """The rows of an open file of JSON or CSV lines; `mapped` says where a foreign layout keeps a ticket's fields.
 
-    Raises ConfigError when a CSV file has no usable header.
+    `skipped` counts the rows passed over. Raises ConfigError when a CSV file has no usable header, or lacks a mapped
+    column.
     """
 
-    def __init__(self, stream: BinaryIO, path: Path, words: frozenset[str] = frozenset()) -> None:
-        self._stream, self._path, self._words = stream, path, words
-        self._kind = format_of(path)
-        self._number = 0
-        head = stream.read(3)
-        if head.startswith(_WRONG_ENCODINGS):
-            raise ConfigError(f"{path}: is UTF-16; save it as UTF-8")
-        if head != b"\xef\xbb\xbf":
-            stream.seek(0)
-        self._header = self._csv_header() if self._kind == "csv" else None
+    def __init__(
+        self, stream: BinaryIO, path: Path, words: frozenset[str] = frozenset(), mapped: ColumnMap | None = None,
+        *, name: str = "",
+    ) -> None:  # fmt: skip
+        self._stream, self._path, self._words, self._name = stream, path, words, name
+        self._mapped, self._layout = mapped, Layout(words, mapped)
+        self._number = self.skipped = 0
+        self._first = self._without_mark()
+        self._header = self._csv_header() if format_of(path) == "csv" else None
 
-    @property
-    def position(self) -> int:
-        """Bytes read so far."""
-        return self._stream.tell()
+    def _without_mark(self) -> bytes:
+        """Read the first line, without a byte order mark."""
+        try:
+            line = self._stream.readline(MAX_LINE_BYTES)
+        except broken():
+            raise ConfigError(f"{self._path}: is damaged, or not what its suffix says; pack it anew") from None
+        if line.startswith(_WRONG_ENCODINGS):
+            raise ConfigError(f"{self._path}: is UTF-16; save it as UTF-8")
+        return line.removeprefix(_BOM)
+
+    def check(self) -> None:
+        """Raise ConfigError if a mapped path stands in none of the first rows. Reads them; read no rows after that."""
+        if self._header is None:
+            self._layout.check(str(self._path), (_json_or_none(line) for line, _ in self._lines()))
 
     def after(self, skipped: int) -> Iterator[Row]:
         """Yield the rows that follow the first `skipped`."""
@@ -67,16 +78,25 @@ class Rows:
 
     def _lines(self) -> Iterator[tuple[bytes, str]]:
         """Yield physical lines; of one that is too long only the beginning, and the problem."""
-        readline = self._stream.readline
-        while line := readline(MAX_LINE_BYTES):
+        while line := self._read():
             self._number += 1
             if len(line) < MAX_LINE_BYTES or line[-1:] == b"\n":
-                yield line, ""
+                yield line, DAMAGED if line is _TORN else ""
                 continue
             rest = line
             while rest and rest[-1:] != b"\n":
-                rest = readline(MAX_LINE_BYTES)
+                rest = self._read()
             yield line[:100] + b"\n", f"line longer than {MAX_LINE_BYTES // 1024 // 1024} MB"
+
+    def _read(self) -> bytes:
+        if self._first:
+            line, self._first = self._first, b""
+            return line
+        try:
+            return self._stream.readline(MAX_LINE_BYTES)
+        except broken():
+            self._stream = io.BytesIO()
+            return _TORN
 
     def _json_rows(self, skipped: int) -> Iterator[Row]:
         for line, problem in self._lines():
@@ -84,8 +104,9 @@ class Rows:
                 continue
             if skipped:
                 skipped -= 1
+                self.skipped += 1
             elif problem:
-                yield Row(self._number, None, problem)
+                yield Row(self._number, None, problem, file=self._name)
             else:
                 yield self._from_json(line)
 
@@ -93,8 +114,9 @@ class Rows:
         try:
             data = from_json(line.rstrip(), allow_inf_nan=False)
         except ValueError as wrong:
-            return Row(self._number, None, f"not JSON: {str(wrong).replace(' at line 1 column', ' at column')}")
-        return _row(data, self._number)
+            problem = str(wrong).replace(" at line 1 column", " at column")
+            return Row(self._number, None, f"not JSON: {problem}", file=self._name)
+        return row_of(self._layout.apply(data), self._number, self._name)
 
     def _text_lines(self) -> Iterator[TextLine]:
         for line, problem in self._lines():
@@ -109,37 +131,49 @@ class Rows:
             raise ConfigError(f"{self._path}: the first line is {header.problem}; save the file as UTF-8 CSV")
         delimiter = max(_DELIMITERS, key=header.text.count)
         names = next(csv.reader([header.text], delimiter=delimiter), [])
-        return Columns(names, str(self._path), self._words), delimiter
+        return Columns(names, str(self._path), self._words, self._mapped), delimiter
 
     def _csv_rows(self, skipped: int, columns: Columns, delimiter: str) -> Iterator[Row]:
         csv.field_size_limit(MAX_LINE_BYTES)
         for line, cells, problem in Records(self._text_lines(), delimiter):
             if skipped:
                 skipped -= 1
+                self.skipped += 1
             elif problem:
-                yield Row(line, None, problem, columns.id_in(cells))
+                yield Row(line, None, problem, columns.id_in(cells), self._name)
             else:
-                yield _from_cells(columns, cells, line)
+                yield self._from_cells(columns, cells, line)
+
+    def _from_cells(self, columns: Columns, cells: list[str], line: int) -> Row:
+        try:
+            data = columns.ticket(cells)
+        except TicketError as wrong:
+            return Row(line, None, str(wrong), columns.id_in(cells), self._name)
+        return row_of(data, line, self._name)
 
 
-def _from_cells(columns: Columns, cells: list[str], line: int) -> Row:
+_TORN = b"\0\n"
+"""Stands for what could not be read any more; told apart by identity."""
+
+
+def _json_or_none(line: bytes) -> Any:
     try:
-        data = columns.ticket(cells)
-    except TicketError as wrong:
-        return Row(line, None, str(wrong), columns.id_in(cells))
-    return _row(data, line)
+        return from_json(line, allow_inf_nan=False)
+    except ValueError:
+        return None
 
 
-def _row(data: Any, line: int) -> Row:
+def row_of(data: Any, line: int, name: str = "") -> Row:
+    """Build the row of a ticket's data; `name` is the file's, where there are several."""
     told = data.get("id") if isinstance(data, dict) else None
     try:
-        return Row(line, ticket_of(data, line))
+        return Row(line, ticket_of(data, line, name), file=name)
     except TicketError as wrong:
-        return Row(line, None, str(wrong), told_id(str(told)) if isinstance(told, str | int) else "")
+        return Row(line, None, str(wrong), told_id(str(told)) if isinstance(told, str | int) else "", name)
 
 
-def ticket_of(data: Any, line: int) -> Ticket:
-    """Build a ticket; one without an id is named after its line, so that a second run names it alike."""
+def ticket_of(data: Any, line: int, name: str = "") -> Ticket:
+    """Build a ticket; one without an id is named after its place, so that a second run names it alike."""
     if isinstance(data, dict) and data.get("id") in (None, ""):
-        data["id"] = f"line-{line}"
+        data["id"] = f"{name[-150:]}:{line}" if name else f"line-{line}"
     return Ticket.parse(data)

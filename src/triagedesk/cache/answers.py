@@ -6,7 +6,6 @@ batches them. An in-memory LRU stands in front.
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 import threading
 import time
@@ -21,6 +20,7 @@ from diskcache.core import DEFAULT_SETTINGS, METADATA  # noqa: TID251
 
 from triagedesk.cache.disk import FAULTS, LockRest, TextDisk, fault_kind, reason
 from triagedesk.cache.folder import make_private_file, make_private_folder, move_aside, probe, shared_secret
+from triagedesk.cache.holder import is_gone, new_holder
 from triagedesk.cache.memory import AnswerMemory, WriteQueue
 from triagedesk.settings import Settings
 
@@ -80,7 +80,7 @@ class AnswerCache:
         self._faults: Counter[str] = Counter()
         self._healing = threading.Lock()
         self._inode = 0
-        self._token = secrets.token_hex(8)
+        self._token = new_holder()
         self._claimed: set[str] = set()
         self._reads, self._claims = LockRest(self._faults, clock), LockRest(self._faults, clock)
 
@@ -187,13 +187,22 @@ class AnswerCache:
         if self._disk is None or self._claims.rests():
             return True
         try:
-            granted = bool(self._disk.add(_CLAIM + key, self._token, expire=max(seconds, 0.0)))
+            granted = self._add_claim(_CLAIM + key, max(seconds, 0.0))
         except FAULTS as wrong:
             self._fault(wrong, self._claims)
             return True
         if granted:
             self._claimed.add(key)
         return granted
+
+    def _add_claim(self, name: str, seconds: float) -> bool:
+        """Put a claim down, also in the place of one whose holder was killed."""
+        if self._disk.add(name, self._token, expire=seconds):
+            return True
+        if not is_gone(self._disk.get(name)):
+            return False
+        self._disk.delete(name)
+        return bool(self._disk.add(name, self._token, expire=seconds))
 
     def release(self, key: str) -> None:
         """Give a claim back, if it is this cache's own; against a lock it runs out by itself."""

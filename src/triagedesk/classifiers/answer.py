@@ -1,7 +1,8 @@
 """The shape in which a model must answer, built once per playbook: quote and reason first, then the label.
 
 instructor finds a finished schema on it and so builds no class per call (PERFORMANCE: 1.24 became 0.83 of the SDK's
-own parsing). Whatever does not fit leaves as one of our errors, which says the problem without the model's words.
+own parsing), and no fields, because it walks them and all that is below them four times a call. Whatever does not fit
+leaves as one of our errors, which says the problem without the model's words.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, Self, cast
 
 from instructor import OpenAISchema
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one below Python 3.12
 
 from triagedesk.errors import FallbackReason, ModelAnswerInvalid, ModelError, ModelRefused
@@ -31,11 +32,11 @@ _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 class Answer(OpenAISchema):
     """What a support lead says of one ticket."""
 
-    model_config = _CONFIG
-
     schema_: ClassVar[dict[str, Any]] = {}
     names: ClassVar[tuple[str, ...]] = ()
     schema_hash: ClassVar[str] = ""
+    reader: ClassVar[TypeAdapter[dict[str, Any]]]
+    _found: dict[str, Any] = PrivateAttr()
 
     @classmethod
     def model_json_schema(cls, *_: Any, **__: Any) -> dict[str, Any]:
@@ -50,31 +51,34 @@ class Answer(OpenAISchema):
         of no use. Neither holds a word of the answer.
         """
         text = json_data if isinstance(json_data, str) else json_data.decode()
-        _check_json(text)
+        check_json(text)
         try:
-            return super().model_validate_json(text, strict=True)
+            found = cls.reader.validate_json(text, strict=True)
         except ValidationError as wrong:
             raise _invalid(_problem(wrong, cls.names)) from None
+        made = cast("Self", cls.model_construct())
+        made._found = found
+        return made
 
     def said(self) -> dict[str, Said]:
         """Return what was said in each dimension, as plain models."""
-        return {name: _plain(getattr(self, name)) for name in self.names}
+        return {name: _plain(self._found[name]) for name in self.names}
 
     def other_issues(self) -> tuple[str, ...]:
         """Return the secondary issues: each once, without the main one."""
-        main = getattr(self, "issue_type", None)
-        label = main["label"] if main else None
-        return tuple(dict.fromkeys(name for name in getattr(self, "secondary_issues", ()) if name != label))
+        label = self._found["issue_type"]["label"] if "issue_type" in self._found else None
+        return tuple(dict.fromkeys(name for name in self._found.get("secondary_issues", ()) if name != label))
 
 
 def answer_model(playbook: Playbook) -> type[Answer]:
     """Build the response model of a playbook. Its `schema_hash` names the schema."""
     asked = {name: item for name, item in playbook.dimensions.items() if item.ask_model}
-    fields: dict[str, Any] = {name: (_dimension_type(name, item.names), ...) for name, item in asked.items()}
+    fields: dict[str, Any] = {name: _dimension_type(name, item.names) for name, item in asked.items()}
     if "issue_type" in asked:
         issue = _literal(asked["issue_type"].names)
-        fields["secondary_issues"] = (Annotated[list[issue], Field(max_length=MAX_SECONDARY)], Field(default=[]))  # type: ignore[valid-type]
-    made = cast("type[Answer]", create_model("Triage", __base__=Answer, __doc__=Answer.__doc__, **fields))
+        fields["secondary_issues"] = NotRequired[Annotated[list[issue], Field(max_length=MAX_SECONDARY)]]  # type: ignore[valid-type]
+    made = cast("type[Answer]", type("Triage", (Answer,), {"__doc__": Answer.__doc__, "__module__": __name__}))
+    made.reader = TypeAdapter(_closed("Triage", fields))
     made.schema_ = _wire_schema({name: item.names for name, item in asked.items()})
     made.names = tuple(asked)
     made.schema_hash = hashlib.sha256(json.dumps(made.schema_).encode()).hexdigest()
@@ -86,10 +90,7 @@ def _literal(labels: Iterable[str]) -> Any:
 
 
 def _dimension_type(name: str, labels: tuple[str, ...]) -> Any:
-    """Build the type of one dimension's answer: a typed dict, for instructor walks all attributes of a model each call.
-
-    As a model, the five of a playbook cost a tenth of the whole call.
-    """
+    """Build the type of one dimension's answer."""
     fields: dict[str, Any] = {
         "quote": Annotated[str, Field(max_length=2 * MAX_QUOTE_CHARS)],
         "reason": Annotated[str, Field(max_length=2 * MAX_REASON_CHARS)],
@@ -98,7 +99,12 @@ def _dimension_type(name: str, labels: tuple[str, ...]) -> Any:
     }
     if name == "urgency":
         fields["factor"] = NotRequired[_literal(FACTORS) | None]
-    made: Any = TypedDict(f"Said_{name}", fields)  # type: ignore[misc]  # mypy wants a literal
+    return _closed(f"Said_{name}", fields)
+
+
+def _closed(name: str, fields: dict[str, Any]) -> Any:
+    """Build a typed dict that takes no other keys."""
+    made: Any = TypedDict(name, fields)  # type: ignore[misc]  # mypy wants a literal
     made.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
     return made
 
@@ -145,8 +151,11 @@ class _UncleanError(Exception):
     """A string holds a control character or half a surrogate pair."""
 
 
-def _check_json(text: str) -> None:
-    """Refuse what a JSON parser lets pass: a key that stands twice, NaN, strings that no database can hold."""
+def check_json(text: str) -> None:
+    """Refuse what a JSON parser lets pass: a key that stands twice, NaN, strings that no database can hold.
+
+    Raises ModelAnswerInvalid or ModelRefused.
+    """
     try:
         json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant)
     except _TwiceError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
@@ -14,7 +14,7 @@ from triagedesk.budget import Budget
 from triagedesk.classifiers.faults import ParameterRefused, PromptTooLong
 from triagedesk.classifiers.reply import Completion
 from triagedesk.errors import FallbackReason, ModelAnswerInvalid, ModelUnavailable
-from triagedesk.models import ModelAnswer, Tokens
+from triagedesk.models import Tokens
 
 MAX_REQUESTS = 2
 """Requests a ticket may cost, whatever goes wrong (RELIABILITY target 3)."""
@@ -27,14 +27,21 @@ WORTH_CUTTING_CHARS = 1_000
 MAX_ECHO_CHARS = 2_000
 """As much of an invalid answer is shown to the model again."""
 
+T = TypeVar("T")
+Wire = Callable[[dict[str, Any]], Awaitable[tuple[bytes, str]]]
+"""Takes a request's body and returns the reply's bytes and content type."""
+
 
 class Call:
-    """What one question has sent, used and seen so far. `parameters` are the classifier's own, shared by all calls."""
+    """What one question has sent, used and seen so far. `parameters` are the classifier's own, shared by all calls.
 
-    __slots__ = ("attempts", "completion", "messages", "parameters", "pause_s", "tokens")
+    `wire` is how the request travels where it is not a live call.
+    """
 
-    def __init__(self, messages: list[dict[str, str]], parameters: dict[str, Any]) -> None:
-        self.messages, self.parameters = messages, parameters
+    __slots__ = ("attempts", "completion", "messages", "parameters", "pause_s", "tokens", "wire")
+
+    def __init__(self, messages: list[dict[str, str]], parameters: dict[str, Any], wire: Wire | None = None) -> None:
+        self.messages, self.parameters, self.wire = messages, parameters, wire
         self.attempts, self.pause_s = 0, 0.0
         self.tokens = Tokens()
         self.completion: Completion | None = None
@@ -86,7 +93,7 @@ class Call:
         return True
 
 
-async def in_two_tries(once: Callable[[Call], Awaitable[ModelAnswer]], call: Call, budget: Budget) -> ModelAnswer:
+async def in_two_tries(once: Callable[[Call], Awaitable[T]], call: Call, budget: Budget) -> T:
     """Try, and try once more where that can help and the budget allows. Raises what the last try raised."""
 
     def again(wrong: BaseException) -> bool:
@@ -103,7 +110,7 @@ async def in_two_tries(once: Callable[[Call], Awaitable[ModelAnswer]], call: Cal
         stop=stop_after_attempt(MAX_REQUESTS), retry=retry_if_exception(again), wait=wait, sleep=anyio.sleep,
         reraise=True,
     )  # fmt: skip
-    answer: ModelAnswer = await retrying(once, call)
+    answer: T = await retrying(once, call)
     return answer
 
 

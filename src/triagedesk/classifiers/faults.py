@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -41,6 +42,15 @@ class ParameterRefused(ModelRefused):
     def __init__(self, parameter: str) -> None:
         super().__init__(FallbackReason.PROVIDER_4XX, f"the model does not take {parameter}")
         self.parameter = parameter
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let nothing of the vendor's out: whatever is raised inside becomes a ModelError. Cancellation passes."""
+    try:
+        yield
+    except Exception as wrong:  # noqa: BLE001 - about twelve unrelated classes; the one boundary that may
+        raise translate(wrong) from None
 
 
 def translate(wrong: BaseException) -> ModelError:

@@ -10,22 +10,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from triagedesk.classifiers.reasons import metadata_field, opening, quoted
 from triagedesk.models import Choice, Classification, Factor, Reason, Span
 from triagedesk.playbook import Dimension, Document, Facts, Playbook, Rule, evidence, holds
 from triagedesk.playbook.conditions import Hit, nearest
-from triagedesk.playbook.document import Scores
 from triagedesk.playbook.patterns import PatternSet
+from triagedesk.playbook.rulebook import Scores
 from triagedesk.playbook.signals import inline_signal
 from triagedesk.reading import Reading
+from triagedesk.tracing import traced
 
 THRESHOLD = 1.0
 """Votes that a label needs when the first label in order wins."""
 
 MAX_REASONS = 3
-MAX_OPENING_CHARS = 120
 SALUTATION_CHARS = 35
 """A first paragraph shorter than this is no more than a greeting ("Sehr geehrte Damen und Herren,")."""
-_EDGES = frozenset(" \n\t.,;:!?\"'()-")
 SECOND_MATTER = 2.0
 """Votes of strong signals that make another issue a secondary one."""
 HEARD = 0.75
@@ -80,11 +80,13 @@ class RulesClassifier:
         self._bias_of = {name: scores.bias for name, scores in document.scores.items()}
         self._grave = _grave(document)
 
+    @traced("rules")
     def classify(self, reading: Reading, facts: Facts) -> Classification:
         """Decide every dimension in the playbook's order; `facts` carries the ticket's metadata."""
         hits = self._playbook.finder.find(reading.text, facts.language)
         facts = replace(facts, hits=hits, opening=_opening_end(reading))
         labels: dict[str, Choice] = {}
+        sums: dict[str, dict[str, float]] = {}
         issues: tuple[str, ...] = ()
         for name in self._playbook.document.order:
             dimension = self._playbook.dimensions[name]
@@ -92,12 +94,13 @@ class RulesClassifier:
                 labels[name] = self._look_up(name, dimension, reading)
             else:
                 votes = self._votes(name, facts)
-                labels[name] = self._decide(name, votes, reading, labels)
+                sums[name] = self._sums(name, votes)
+                labels[name] = self._decide(name, votes, sums[name], reading, labels)
                 if name == "issue_type":
                     issues = _others(dimension, votes, labels[name].label)
             facts = replace(facts, labels={**facts.labels, name: labels[name].label})
         ordered = {name: labels[name] for name in self._playbook.dimensions}
-        return Classification(labels=ordered, secondary_issues=issues, signals=_spans(hits, reading))
+        return Classification(labels=ordered, secondary_issues=issues, signals=_spans(hits, reading), votes=sums)
 
     def overlooked(self, reading: Reading, found: Classification) -> str | None:
         """Say if a signal of the highest floors stands only in what tidying dropped: it decides no label."""
@@ -139,23 +142,28 @@ class RulesClassifier:
                 continue  # what follows on an instruction to the reader counts only if it alarms
             yield _Vote(score.label, score.weight, score.text, score.factor, hit, weak=score.weak)
 
-    def _decide(self, name: str, votes: list[_Vote], reading: Reading, decided: Mapping[str, Choice]) -> Choice:
-        dimension = self._playbook.dimensions[name]
-        bias = self._bias_of.get(name, {})
-        sums = dict.fromkeys(dimension.names, 0.0) | bias
+    def _sums(self, name: str, votes: list[_Vote]) -> dict[str, float]:
+        sums = dict.fromkeys(self._playbook.dimensions[name].names, 0.0) | self._bias_of.get(name, {})
         for vote in votes:
             sums[vote.label] += vote.weight
+        return sums
+
+    def _decide(
+        self, name: str, votes: list[_Vote], sums: Mapping[str, float], reading: Reading, decided: Mapping[str, Choice]
+    ) -> Choice:
+        dimension = self._playbook.dimensions[name]
+        bias = self._bias_of.get(name, {})
         label = _first(sums) if dimension.decide == "first" else _most(sums)
         strength = _strength(sums, label or dimension.fallback)
         if dimension.decide == "first":  # it follows from the labels decided before: it is as sure as the least of them
             strength = min([strength, *(choice.strength for choice in decided.values() if choice.strength is not None)])
         heard = max(total - bias.get(each, 0.0) for each, total in sums.items())
         if label is None or heard < HEARD:
-            reasons = [_opening(dimension.fallback_reason, reading)]
+            reasons = [opening(dimension.fallback_reason, reading)]
             return Choice(label=dimension.fallback, strength=strength, reasons=tuple(reasons))
         winners = sorted((vote for vote in votes if vote.label == label), key=lambda vote: (vote.weak, -vote.weight))
         if not winners:
-            return Choice(label=label, strength=strength, reasons=(_opening(NOTHING_ELSE, reading),))
+            return Choice(label=label, strength=strength, reasons=(opening(NOTHING_ELSE, reading),))
         if not winners[0].weak:
             winners = [vote for vote in winners if not vote.weak]
         reasons = [_reason(vote, reading, decided) for vote in winners[:MAX_REASONS]]
@@ -181,9 +189,9 @@ class RulesClassifier:
                 return Choice(label=value, reasons=(Reason(text=f"Named in {field}.", field=field),))
         found = sorted((start, -end, index) for index, start, end in aliases.find(reading.text))
         if not found:
-            return Choice(label=dimension.fallback, reasons=(_opening(dimension.fallback_reason, reading),))
+            return Choice(label=dimension.fallback, reasons=(opening(dimension.fallback_reason, reading),))
         start, end, index = found[0]
-        reason = _quoted("Named in the text.", None, reading, (start, -end))
+        reason = quoted("Named in the text.", None, reading, (start, -end))
         return Choice(label=owners[index], reasons=(reason,))
 
 
@@ -247,8 +255,8 @@ def _others(dimension: Dimension, votes: list[_Vote], chosen: str) -> tuple[str,
 def _reason(vote: _Vote, reading: Reading, decided: Mapping[str, Choice]) -> Reason:
     rule = vote.rule
     if vote.hit is not None or rule is None:
-        return _quoted(vote.text, vote.factor, reading, vote.hit or (0, 0))
-    field = _metadata_field(rule)
+        return quoted(vote.text, vote.factor, reading, vote.hit or (0, 0))
+    field = metadata_field(rule)
     if field is None:
         for dimension in rule.when.labels:  # it follows from another label: it rests on the same words
             for reason in decided[dimension].reasons:
@@ -256,45 +264,10 @@ def _reason(vote: _Vote, reading: Reading, decided: Mapping[str, Choice]) -> Rea
     return Reason(text=rule.reason, factor=rule.factor, field=field)
 
 
-def _metadata_field(rule: Rule) -> str | None:
-    when = rule.when
-    named = ((when.overdue, "due_at"), (when.tier, "customer_tier"), (when.channel, "channel"), (when.region, "region"))
-    return next((field for value, field in named if value), None)
-
-
-def _quoted(text: str, factor: Factor | None, reading: Reading, hit: Hit) -> Reason:
-    hit = _trimmed(hit, reading.text)
-    span = reading.locate(*hit)
-    if span is None:  # the match spans subject and body: show the part that stands in the body
-        span = reading.locate(reading.body_at, hit[1]) or reading.locate(hit[0], len(reading.subject))
-    if span is None:
-        return Reason(text=text, factor=factor)
-    quote = reading.quote(span)
-    return Reason(text=text, factor=factor, quote=quote, field=span.field, start=span.start, end=span.end)
-
-
 def _opening_end(reading: Reading) -> int:
     """Return where the opening ends: subject and first paragraph, a mere salutation not counted."""
     end = reading.text.find("\n\n", reading.body_at + SALUTATION_CHARS)
     return len(reading.text) if end < 0 else end
-
-
-def _trimmed(hit: Hit, text: str) -> Hit:
-    """Leave white space and punctuation at a match's edges out of its quote."""
-    start, end = hit
-    while start < end and text[end - 1] in _EDGES:
-        end -= 1
-    while start < end and text[start] in _EDGES:
-        start += 1
-    return (start, end) if start < end else hit
-
-
-def _opening(text: str, reading: Reading) -> Reason:
-    """Give a reason for a label that nothing in the text speaks against; it rests on how the ticket opens."""
-    body = reading.text[reading.body_at :]
-    start = reading.body_at + len(body) - len(body.lstrip())
-    line = body.strip().partition("\n")[0][:MAX_OPENING_CHARS].rstrip()
-    return _quoted(text, None, reading, (start, start + len(line)))
 
 
 def _spans(hits: Mapping[str, tuple[Hit, ...]], reading: Reading) -> dict[str, Span]:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 
+from triagedesk.classifiers.limits import Ears
 from triagedesk.errors import ConfigError, FallbackReason, ModelError, ModelRefused
 
 MAX_REPLY_BYTES = 256 * 1024
@@ -61,16 +62,19 @@ class _CappedStream(httpx2.AsyncByteStream):
 class CappedTransport(httpx2.AsyncBaseTransport):
     """Wraps a transport and refuses replies that redirect, come compressed, or are too large.
 
-    Raises ModelRefused with the reason.
+    `ears` hear every reply's head. Raises ModelRefused with the reason.
     """
 
-    def __init__(self, inner: httpx2.AsyncBaseTransport, *, max_bytes: int = MAX_REPLY_BYTES) -> None:
-        self._inner, self._max_bytes = inner, max_bytes
+    def __init__(
+        self, inner: httpx2.AsyncBaseTransport, *, max_bytes: int = MAX_REPLY_BYTES, ears: Ears | None = None
+    ) -> None:
+        self._inner, self._max_bytes, self._ears = inner, max_bytes, ears or Ears()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send the request, and look at the reply's head before a byte of its body is read."""
         request.headers["accept-encoding"] = "identity"
         response = await self._inner.handle_async_request(request)
+        self._ears.hear(response.status_code, response.headers)
         try:
             _check_head(response, self._max_bytes)
         except ModelError:
@@ -98,12 +102,14 @@ def _check_head(response: httpx2.Response, max_bytes: int) -> None:
         raise ModelRefused(FallbackReason.OVERSIZE, f"the reply exceeded {max_bytes} bytes")
 
 
-def open_client(max_connections: int, *, transport: httpx2.AsyncBaseTransport | None = None) -> httpx2.AsyncClient:
+def open_client(
+    max_connections: int, *, transport: httpx2.AsyncBaseTransport | None = None, ears: Ears | None = None
+) -> httpx2.AsyncClient:
     """Build the one shared client, whose replies are capped and whose environment is empty (no proxies)."""
     limits = httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections)
     inner = transport or httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
     return httpx2.AsyncClient(
-        transport=CappedTransport(inner),
+        transport=CappedTransport(inner, ears=ears),
         follow_redirects=False,
         trust_env=False,
         timeout=NO_TIMEOUT,

@@ -8,18 +8,22 @@ from typing import Annotated
 
 import typer
 
+from triagedesk.cli.batch_ray import ActorsOption, AddressOption, BlockRowsOption, EngineOption, OnRay
 from triagedesk.cli.eval_app import eval_app
 from triagedesk.cli.mcp import attach as attach_mcp
 from triagedesk.cli.options import (
     BaseUrlOption,
     CacheDirOption,
     DeadlineOption,
+    InArgument,
     ModelOption,
     NoCacheOption,
     Options,
+    OutArgument,
     PlaybookOption,
     PromptOption,
 )
+from triagedesk.cli.report import report
 from triagedesk.cli.service_app import keys_app, serve
 
 app = typer.Typer(
@@ -107,11 +111,35 @@ def classify(
 
 @app.command()
 def batch(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Tickets: .jsonl or .csv (also .ndjson, .tsv).")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Suggestions: .jsonl or .csv.")],
-    concurrency: Annotated[int | None, typer.Option(min=1, max=1024, help="Tickets in flight. Default: 8.")] = None,
+    source: InArgument,
+    target: OutArgument,
+    concurrency: Annotated[
+        str, typer.Option(metavar="N|auto", help="Tickets in flight at most; auto: what the server bears.")
+    ] = "auto",
     resume: Annotated[bool, typer.Option("--resume/--no-resume", help="Go on where a killed run stopped.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Start again, whatever OUT holds.")] = False,
+    unordered: Annotated[bool, typer.Option("--unordered", help="Write rows as they finish.")] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="OUR=THEIRS", help="Where a field stands: body=Beschreibung, id=ticket.key …"),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Stop when this much is spent.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Cores to use, where rules answer alone.")] = 1,
+    via: Annotated[
+        str, typer.Option(metavar="live|batch-api", help="batch-api: OpenAI's, within 24 hours at half the price.")
+    ] = "live",
+    then: Annotated[
+        str | None,
+        typer.Option(metavar="rules|live", help="Who answers what the Batch API did not. Default: rules."),
+    ] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End what runs of it at the provider.")] = False,
+    pack: Annotated[int | None, typer.Option(metavar="N", min=1, max=20, help="Short tickets in a request.")] = None,
+    engine: EngineOption = "local",
+    ray_address: AddressOption = None,
+    actors: ActorsOption = None,
+    block_rows: BlockRowsOption = None,
     model: ModelOption = None,
     base_url: BaseUrlOption = None,
     deadline: DeadlineOption = None,
@@ -119,11 +147,17 @@ def batch(
     prompt: PromptOption = None,
     no_cache: NoCacheOption = False,
 ) -> None:
-    """Suggest labels for a file of tickets. Lines that are no tickets go to OUT's .errors.jsonl; the rest is done."""
-    from triagedesk.cli.batch import run
+    """Suggest labels for many tickets. Rows that are no tickets go to OUT's .errors.jsonl; the rest is done."""
+    from triagedesk.cli.batch import Wanted, run
 
-    options = Options(model, base_url, deadline, playbook, prompt, no_cache)
-    raise typer.Exit(run(options, source, target, concurrency=concurrency, resume=resume, overwrite=overwrite))
+    wanted = Wanted(
+        concurrency, resume, overwrite, unordered, tuple(columns or ()), max_cost, processes, via, then, cancel, pack,
+        OnRay(engine, ray_address, actors, block_rows),
+    )  # fmt: skip
+    raise typer.Exit(run(Options(model, base_url, deadline, playbook, prompt, no_cache), source, target, wanted))
+
+
+app.command()(report)
 
 
 @app.command()
@@ -152,6 +186,34 @@ def doctor(
     from triagedesk.cli.doctor import run
 
     raise typer.Exit(run(Options(model, base_url, deadline, playbook, prompt, cache_dir=cache_dir)))
+
+
+@app.command()
+def train(
+    gold: Annotated[
+        list[Path], typer.Argument(metavar="GOLD…", help="Labelled tickets: .jsonl, .csv or a set's name.")
+    ],
+    target: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The file to write: .safetensors.")],
+    measure_on: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="GOLD", help="Fit confidence on these alone: who wrote the rules has not read them."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Its name. Default: the playbook's.")] = None,
+    features: Annotated[int, typer.Option(min=100, max=1_000_000, help="The most features kept.")] = 32_000,
+    at_least: Annotated[int, typer.Option(min=2, help="Tickets in which a feature must stand.")] = 3,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of folds and fit.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
+    playbook: PlaybookOption = None,
+) -> None:
+    """Train a classifier on labelled tickets: the second line where no model answers, and the cascade's first."""
+    from triagedesk.cli.train import run
+
+    raise typer.Exit(
+        run(
+            gold, target, playbook, measure_on=measure_on or [], name=name, features=features, at_least=at_least,
+            seed=seed, as_json=as_json,
+        )
+    )  # fmt: skip
 
 
 @app.command()

@@ -130,7 +130,9 @@ def duration(minutes: int) -> str:
 def answered_by(provenance: Provenance) -> str:
     """Say who answered, why not the model, and what it took."""
     who = provenance.source.value
-    if provenance.source is not Source.RULES and provenance.model:
+    if provenance.source is Source.TRAINED and provenance.model:
+        who = provenance.model
+    elif provenance.source is not Source.RULES and provenance.model:
         who += f" {provenance.model}"
     if provenance.fallback_reason:
         who += f" (no model answer: {provenance.fallback_reason})"

@@ -17,6 +17,7 @@ from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import inert_json, warn
 from triagedesk.desk import open_desk
 from triagedesk.models import Suggestion, Ticket
+from triagedesk.settings import NO_SERVER
 
 if TYPE_CHECKING:
     from triagedesk.playbook import Playbook
@@ -80,7 +81,7 @@ def _held_back() -> Iterator[io.StringIO]:
 
 def lacks_model(settings: Settings) -> bool:
     """Say whether rules answer because nothing else is set up, rather than by choice."""
-    return settings.chosen_model is None and settings.model != "rules"
+    return settings.chosen_model is None and settings.model not in NO_SERVER
 
 
 async def _suggest(settings: Settings, ticket: Ticket) -> tuple[Suggestion, Playbook]:

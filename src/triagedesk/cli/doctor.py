@@ -36,6 +36,10 @@ WHAT_TO_DO = {
     FallbackReason.OVERLOADED: "too many tickets in flight: lower the load",
     FallbackReason.NO_MODEL: "set OPENAI_API_KEY, or --model local/PATH.gguf, or --base-url URL",
     FallbackReason.SHUTDOWN: "it was closing: try again",
+    FallbackReason.BATCH_FAILED: "the provider refused a file of the batch: see its line, or pass --then live",
+    FallbackReason.BATCH_EXPIRED: "the provider did not come to it in 24 hours: run again, or pass --then live",
+    FallbackReason.BATCH_CANCELLED: "the provider's batch was cancelled: run again, or pass --then live",
+    FallbackReason.BATCH_MISSING: "the provider sent no line for it: run again, or pass --then live",
 }
 """What an operator does about each way of failing."""
 

@@ -148,11 +148,19 @@ def eval_threshold(
     max_risk: Annotated[float, typer.Option(help="The share of wrong labels that is borne.")] = 0.05,
     suggest_risk: Annotated[float, typer.Option(help="Above this risk a person is asked.")] = 0.20,
     write: Annotated[Path | None, typer.Option(metavar="PLAYBOOK", help="Write the levels into this playbook.")] = None,
+    cascade: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL_RUN", help="A model's run on the same tickets: choose where to spare the model."),
+    ] = None,
+    max_loss: Annotated[float, typer.Option(help="With --cascade: how far macro-F1 may fall.")] = 0.02,
     as_json: JsonOption = False,
 ) -> None:
-    """Choose from which confidence on labels are applied, suggested, or left to a person."""
-    from triagedesk.cli.eval_calibrate import threshold
+    """Choose from which confidence on labels are applied, suggested, or left to a person, or a model is spared."""
+    from triagedesk.cli import eval_calibrate
 
+    if cascade is not None:
+        raise typer.Exit(eval_calibrate.cascade(run, cascade, max_loss=max_loss, as_json=as_json))
+    threshold = eval_calibrate.threshold
     raise typer.Exit(threshold(run, max_risk=max_risk, suggest_risk=suggest_risk, write=write, as_json=as_json))
 
 

@@ -15,6 +15,7 @@ from triagedesk.errors import ConfigError
 if TYPE_CHECKING:
     from triagedesk.confidence import Calibration, DimensionCalibration, Entry
     from triagedesk.evals.calibrate import Basis
+    from triagedesk.evals.cascade import CascadePoint
     from triagedesk.evals.run import Run
     from triagedesk.evals.thresholds import Level, Levels
 
@@ -104,6 +105,45 @@ def _cells(found: DimensionCalibration) -> tuple[str, ...]:
         f"{told.log_loss_before:.3f} → {told.log_loss_after:.3f}", f"{told.error_before:.3f} → {told.error_after:.3f}",
         f"{told.noise_p95:.3f}", policy,
     )  # fmt: skip
+
+
+def cascade(path: Path, model_run: Path, *, max_loss: float, as_json: bool) -> int:
+    """Choose from which confidence on a model need not be asked. Raises ConfigError."""
+    require_extra()
+    from triagedesk.evals.cascade import cascade_curve, choose_threshold
+    from triagedesk.evals.conduct import reopened
+
+    (_, cheap), (_, model) = reopened(path), reopened(model_run)
+    points = cascade_curve(cheap, model)
+    chosen = choose_threshold(points, max_loss)
+    if as_json:
+        say(json.dumps({"max_loss": max_loss, "threshold": chosen.at, "asked": chosen.asked,
+                        "points": [point.model_dump(mode="json") for point in points]}))  # fmt: skip
+        return 0
+    _print_curve(points, chosen)
+    if chosen.asked >= 1:
+        say(f"no threshold holds a loss of at most {max_loss:g} (95 %) on these tickets: ask the model about all")
+    else:
+        say(f"TRIAGEDESK_CASCADE={chosen.at:.2f} asks about {chosen.asked:.0%} of tickets; no macro-F1 and no recall "
+            f"of the most urgent falls by more than {max_loss:g} (95 %)")  # fmt: skip
+    return 0
+
+
+def _print_curve(points: list[CascadePoint], chosen: CascadePoint) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = [(name, figure) for name in points[0].deltas for figure in ("macro_f1", "urgent_miss")
+             if figure in points[0].deltas[name]]  # fmt: skip
+    for title in ("sure from", "asked", "cost", *(f"{name} {figure}".replace("_", " ") for name, figure in names), ""):
+        table.add_column(title)
+    for point in points:
+        at = "–" if point.at > 1 else f"{point.at:.2f}"
+        cost = "–" if point.cost_usd is None else f"${point.cost_usd:.4f}"
+        figures = (point.deltas[name][figure].b for name, figure in names)
+        table.add_row(at, f"{point.asked:.0%}", cost, *("–" if one is None else f"{one:.3f}" for one in figures),
+                      "← chosen" if point is chosen else "")  # fmt: skip
+    console(sys.stdout).print(table)
 
 
 def threshold(path: Path, *, max_risk: float, suggest_risk: float, write: Path | None, as_json: bool) -> int:

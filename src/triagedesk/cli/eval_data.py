@@ -31,7 +31,7 @@ def _playbook(file: Path | None) -> Playbook:
 def told_opening(file: Path, command: str) -> None:
     """Count the opening of a sealed split, and say so on stderr."""
     from triagedesk.evals.datasets import count_file
-    from triagedesk.evals.labelled.sets import found
+    from triagedesk.evals.sets import found
 
     times = count_file(found(file), command)
     if times:
@@ -44,7 +44,7 @@ def check(
     """Name every wrong line: 1 when there are some. Raises ConfigError for a file that cannot be used."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.check import check_set
-    from triagedesk.evals.labelled.sets import columns_of
+    from triagedesk.evals.sets import columns_of
 
     by = columns_of(columns)
     sets = [check_set(file, playbook, by) for file in files]
@@ -91,8 +91,8 @@ def split(
 ) -> int:
     """Write the parts of a set and their manifest. Raises ConfigError."""
     playbook = _playbook(playbook_file)
-    from triagedesk.evals.labelled.sets import columns_of
     from triagedesk.evals.labelled.split import MANIFEST, shares_of, write_split
+    from triagedesk.evals.sets import columns_of
 
     manifest = write_split(gold, output, playbook, shares_of(parts), seed=seed, columns=columns_of(columns))
     for name, part in manifest["parts"].items():
@@ -109,9 +109,9 @@ def agree(
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.agree import agreement, unknown_ids
     from triagedesk.evals.labelled.annotations import read_annotations
-    from triagedesk.evals.labelled.sets import columns_of, rows_of
+    from triagedesk.evals.sets import columns_of, read_gold
 
-    rows = rows_of(gold, playbook, columns_of(columns))
+    rows = read_gold(gold, playbook, columns_of(columns))
     told_opening(gold, "eval data agree")
     annotations = [one for file in others for one in read_annotations(file, playbook)]
     found = agreement(rows, annotations, playbook)
@@ -146,9 +146,9 @@ def noise(
     """List suspects and judge the labels: 1 when some cannot be told from chance, 2 when there are too few rows."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.noise import noise as judge
-    from triagedesk.evals.labelled.sets import columns_of, rows_of
+    from triagedesk.evals.sets import columns_of, read_gold
 
-    rows = rows_of(gold, playbook, columns_of(columns))
+    rows = read_gold(gold, playbook, columns_of(columns))
     told_opening(gold, "eval data noise")
     found = judge(rows, playbook, top=top)
     if as_json:
@@ -177,10 +177,10 @@ def dedup(
     """Find near-duplicates: 1 when some stand in two sets."""
     playbook = _playbook(playbook_file)
     from triagedesk.evals.labelled.dedup import Duplicates, Place, near_duplicates
-    from triagedesk.evals.labelled.sets import columns_of, rows_of
+    from triagedesk.evals.sets import columns_of, read_gold
 
     by = columns_of(columns)
-    rows = [(file, row) for file in files for row in rows_of(file, playbook, by)]
+    rows = [(file, row) for file in files for row in read_gold(file, playbook, by)]
     for file in files:
         told_opening(file, "eval data dedup")
     places = [Place(str(file), row.line, row.id) for file, row in rows]

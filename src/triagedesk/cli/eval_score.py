@@ -16,14 +16,14 @@ def run(
     """Score a file of predictions. Raises ConfigError."""
     require_extra()
     from triagedesk.cli.eval_data import told_opening
-    from triagedesk.evals.labelled.sets import columns_of, rows_of
     from triagedesk.evals.predictions import read_predictions
     from triagedesk.evals.run import Run
+    from triagedesk.evals.sets import columns_of, read_gold
     from triagedesk.evals.sheet import make_sheet
     from triagedesk.playbook import load_playbook
 
     playbook = load_playbook(playbook_file)
-    rows = rows_of(gold, playbook, columns_of(columns))
+    rows = read_gold(gold, playbook, columns_of(columns))
     told_opening(gold, "eval score")
     sheet = make_sheet(rows, read_predictions(predictions), playbook)
     done = Run(sheet, draws, seed)

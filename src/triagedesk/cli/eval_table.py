@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from triagedesk.cli.terminal import console, inert
 
 if TYPE_CHECKING:
-    from triagedesk.evals.scores import DimensionScores, Figure, Scores
+    from triagedesk.evals.figures import DimensionScores, Figure, Scores
 
 SHOWN = (
     "accuracy", "macro_f1", "qwk", "critical_recall", "critical_false_alarm", "urgent_miss", "severe_under_triage",

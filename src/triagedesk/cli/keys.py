@@ -24,7 +24,10 @@ def show(*, database: str | None = None) -> int:
 
 
 def revoke(key_id: str, *, database: str | None = None) -> int:
-    """Revoke a key, at once and for good. Raises ConfigError where no usable key has that id."""
+    """Revoke a key for good; a service that knows it lets it in for `key_cache_s` at most.
+
+    Raises ConfigError where no usable key has that id.
+    """
     return run(_revoke(key_id, database))
 
 
@@ -69,11 +72,6 @@ async def _revoke(key_id: str, database: str | None) -> int:
 
 
 def _url(database: str | None) -> str:
-    """Return the database's address. Raises ConfigError where the service's packages are not installed."""
-    try:
-        import sqlalchemy  # noqa: F401
-    except ImportError:
-        raise ConfigError("the service is an extra: pip install 'triagedesk[service]'") from None
     from triagedesk.service.settings import ServiceSettings
 
     return ServiceSettings.from_env(database_url=database).database_url.get_secret_value()

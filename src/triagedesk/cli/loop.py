@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from triagedesk.taskgroups import unwrapped
+
 T = TypeVar("T")
 
 
@@ -18,10 +20,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
-        alone: BaseException = group
-        while isinstance(alone, BaseExceptionGroup) and len(alone.exceptions) == 1:
-            alone = alone.exceptions[0]
-        raise alone from None
+        raise unwrapped(group) from None
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

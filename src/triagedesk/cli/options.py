@@ -28,6 +28,17 @@ PlaybookOption = Annotated[
 ]
 PromptOption = Annotated[Path | None, typer.Option("--prompt", metavar="FILE", help="Another prompt template.")]
 NoCacheOption = Annotated[bool, typer.Option("--no-cache", help="Ask the model even where the answer is known.")]
+InArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="IN",
+        help="Tickets: a file, a folder, a 'pattern*' in quotes, or - for JSON lines on standard input. .jsonl, "
+        ".ndjson, .csv and .tsv, also as .gz, .bz2, .xz or .zst; .parquet.",
+    ),
+]
+OutArgument = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Suggestions: .jsonl or .csv, also as .gz or .zst; .parquet.")
+]
 CacheDirOption = Annotated[Path | None, typer.Option("--cache-dir", metavar="DIR", help="Where answers are kept.")]
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}

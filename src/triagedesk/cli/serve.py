@@ -9,6 +9,8 @@ from triagedesk.cli.loop import run
 from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import warn
 from triagedesk.errors import ConfigError, TriageError
+from triagedesk.taskgroups import unwrapped
+from triagedesk.telemetry import open_telemetry
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -30,20 +32,16 @@ def serve(
 
     if not service.on_loopback:
         run(_must_have_a_key(service))
+    from triagedesk.service.tracing import trace
+
     app = assemble(service, settings)
-    with _listener(service) as listener:
+    with open_telemetry(settings.otel) as tracer, _listener(service) as listener:
+        trace(app, tracer)
         run(_serve(app, service, listener))
     return 0
 
 
 def _service(host: str | None, port: int | None, database_url: str | None) -> ServiceSettings:
-    try:
-        import fastapi  # noqa: F401
-        import prometheus_client  # noqa: F401
-        import sqlalchemy  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError:
-        raise ConfigError("the service is an extra: pip install 'triagedesk[service]'") from None
     from triagedesk.service.settings import ServiceSettings
 
     return ServiceSettings.from_env(host=host, port=port, database_url=database_url)
@@ -74,9 +72,9 @@ def _listener(service: ServiceSettings) -> socket.socket:
 async def _serve(app: FastAPI, service: ServiceSettings, listener: socket.socket) -> None:
     from triagedesk.service.server import build_server
 
-    server = build_server(app, service)
     host, port = listener.getsockname()[:2]
-    warn(f"triagedesk on http://{f'[{host}]' if ':' in host else host}:{port} (Ctrl-C ends it)")
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    server = build_server(app, service, ready=lambda: warn(f"triagedesk on {address} (Ctrl-C ends it)"))
     try:
         await server.serve([listener])
     except SystemExit:
@@ -85,7 +83,4 @@ async def _serve(app: FastAPI, service: ServiceSettings, listener: socket.socket
 
 def _why(app: FastAPI) -> BaseException:
     """Return why the application did not start."""
-    wrong: BaseException = app.state.failed or TriageError("the service did not start")
-    while isinstance(wrong, BaseExceptionGroup) and len(wrong.exceptions) == 1:
-        wrong = wrong.exceptions[0]
-    return wrong
+    return unwrapped(app.state.failed or TriageError("the service did not start"))

@@ -83,7 +83,7 @@ def keys_revoke(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="As `keys list` shows it.")],
     database_url: DatabaseOption = None,
 ) -> None:
-    """Take a key back, at once and for good."""
+    """Take a key back for good: within a second, no service lets it in (TRIAGEDESK_SERVICE_KEY_CACHE_S)."""
     require_extra()
     from triagedesk.cli.keys import revoke
 

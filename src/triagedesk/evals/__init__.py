@@ -3,9 +3,11 @@
 from triagedesk.evals.baseline import assert_no_regression
 from triagedesk.evals.comparison import Comparison, compare
 from triagedesk.evals.config import EvalConfig, load_config
-from triagedesk.evals.gold import Gold, GoldError, read_gold
+from triagedesk.evals.figures import Scores
+from triagedesk.evals.gold import Gold, GoldError
 from triagedesk.evals.run import Run, evaluate
-from triagedesk.evals.scores import Scores, score
+from triagedesk.evals.scores import score
+from triagedesk.evals.sets import read_gold
 from triagedesk.evals.sheet import Sheet, make_sheet
 from triagedesk.evals.systems import DeskSystem
 

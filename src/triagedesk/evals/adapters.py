@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from triagedesk.errors import ConfigError
+from triagedesk.evals.gold import parsed_lines
 from triagedesk.models import Ticket
+
+PUBLIC_ROOT = "TRIAGEDESK_EVAL_DATA"
+"""The environment variable that names the folder of public sets."""
 
 LABELS, OWN = "labels.", "fields."
 FIELDS = (*(name for name in Ticket.model_fields if name not in ("fields", "messages")), "group")
@@ -119,3 +123,15 @@ PUBLIC = {
 def public_set(path: Path) -> Public | None:
     """Return the public set whose file this is, by the last two parts of its path, or None."""
     return next((each for each in PUBLIC.values() if path.parts[-2:] == tuple(each.file.split("/"))), None)
+
+
+def adapted(path: Path, adapt: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
+    """Yield the lines of a public set as gold values; a line laid out otherwise yields a ValueError."""
+    for number, value in parsed_lines(path):
+        if isinstance(value, ValueError):
+            yield number, value
+            continue
+        try:
+            yield number, adapt(value)
+        except (KeyError, TypeError, AttributeError):
+            yield number, ValueError("is not laid out like this public set")

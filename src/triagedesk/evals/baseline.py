@@ -14,11 +14,11 @@ from triagedesk.errors import ConfigError
 from triagedesk.evals.comparison import Comparison, compare, new_breaks
 from triagedesk.evals.conduct import reopened
 from triagedesk.evals.config import EvalConfig, Gates
+from triagedesk.evals.figures import Figure
 from triagedesk.evals.folder import COMPLETE, RunFolder, now
 from triagedesk.evals.metrics.scale import NO_ANSWER
 from triagedesk.evals.predictions import Prediction
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import Figure
 from triagedesk.evals.sheet import Sheet
 from triagedesk.models import Frozen, one_line
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from triagedesk.evals.datasets import load_dataset
+from triagedesk.evals.dimension import dimension_scores
+from triagedesk.evals.figures import Figure, known
 from triagedesk.evals.folder import RunFolder
 from triagedesk.evals.gold import Gold
 from triagedesk.evals.labelled.annotations import Annotation, read_annotations
@@ -18,7 +20,6 @@ from triagedesk.evals.metrics import counts
 from triagedesk.evals.metrics.draws import DRAWS, numbered_groups, percentile_interval
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Ints, Scale
 from triagedesk.evals.predictions import Prediction
-from triagedesk.evals.scores import Figure, dimension_scores, known
 from triagedesk.evals.sheet import UNANSWERED, Sheet
 
 if TYPE_CHECKING:

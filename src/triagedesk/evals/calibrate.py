@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -85,13 +86,19 @@ def calibrate(run: Run, basis: Basis) -> list[Entry]:
         useful = {name: fit.calibration for name, fit in by_dimension.items() if _useful(fit.calibration)}
         if useful:
             entries.append(Entry(
-                source="rules" if model is None else "model", model=model, prompt=prompt, playbook=basis.reading,
+                source=_kind(model, prompt), model=model, prompt=prompt, playbook=basis.reading,
                 name=basis.name, measured_on=basis.measured_on, run=basis.folder.name, package=package_version(),
                 rows=max(len(fit.rows) for fit in by_dimension.values()), dimensions=useful,
             ))  # fmt: skip
     if not entries:
         raise ConfigError(f"{basis.folder}: too few answers to measure a confidence (at least {MIN_RATE} are needed)")
     return entries
+
+
+def _kind(model: str | None, prompt: str | None) -> Literal["rules", "trained", "model"]:
+    if model is None:
+        return "rules"
+    return "model" if prompt is not None else "trained"
 
 
 def _useful(found: DimensionCalibration) -> bool:
@@ -120,8 +127,9 @@ def _by_source(predictions: Sequence[Prediction], prompt: str | None) -> dict[Wh
     for place, one in enumerate(predictions):
         if not one.answered or one.source is None:
             continue
-        rules = one.source == Source.RULES
-        found[(None, None) if rules else (one.model, prompt)].append(place)
+        asked = one.source not in (Source.RULES, Source.TRAINED)
+        model = None if one.source == Source.RULES else one.model
+        found[model, prompt if asked else None].append(place)
     return dict(found)
 
 

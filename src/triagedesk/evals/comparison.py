@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from triagedesk.errors import ConfigError
+from triagedesk.evals.figures import SMALL_SLICE, known
 from triagedesk.evals.flips import Flip, flipped
 from triagedesk.evals.metrics.counts import LOWER_IS_BETTER
 from triagedesk.evals.metrics.draws import is_still, percentile_interval
@@ -16,7 +17,6 @@ from triagedesk.evals.metrics.intervals import detectable, holm, mcnemar
 from triagedesk.evals.metrics.scale import Floats, Ints
 from triagedesk.evals.paired import Bools, Pair, drawn_differences
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import SMALL_SLICE, known
 from triagedesk.evals.sheet import Sheet
 from triagedesk.models import Frozen
 

@@ -41,7 +41,9 @@ from triagedesk.evals.systems import DeskSystem, Opened, System
 from triagedesk.playbook import Playbook, load_playbook
 from triagedesk.settings import Settings, default_cache_dir
 
-VOICES: dict[str, Voice] = {"rules": "suggestion", "desk": "suggestion", "model": "opinion"}
+VOICES: dict[str, Voice] = {
+    "rules": "suggestion", "trained": "suggestion", "desk": "suggestion", "model": "opinion",
+}  # fmt: skip
 GUIDES = ("LABELS.md", CARD)
 
 Begun = Callable[[RunFolder], None]
@@ -115,7 +117,7 @@ def _root(config: Path) -> Path:
 
 
 def _prompt_identity(config: EvalConfig) -> str | None:
-    if config.system == "rules":
+    if not config.asks_a_model:
         return None
     from triagedesk.prompts import load_prompt
 

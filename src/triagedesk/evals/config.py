@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from triagedesk.errors import ConfigError
 from triagedesk.models import Frozen, one_line
 from triagedesk.playbook import Playbook
-from triagedesk.settings import Settings
+from triagedesk.settings import NO_SERVER, Settings
 
 SEALED = "test"
 """The split that only --split opens."""
@@ -43,8 +43,9 @@ class EvalConfig(Frozen):
     name: str = Field(default="run", pattern=r"^[A-Za-z0-9_.\-]{1,60}$")
     dataset: str = Field(description="a folder under evals/datasets, a .jsonl or .csv file, or a public set's name")
     split: str = "dev"
-    system: Literal["rules", "model", "desk"] = Field(
-        default="desk", description="rules alone, the model's own opinion, or the desk: model, floors, rules together"
+    system: Literal["rules", "trained", "model", "desk"] = Field(
+        default="desk",
+        description="rules alone, the trained classifier under the rules' floors, the model's own opinion, or the desk",
     )
     model: str | None = None
     base_url: str | None = None
@@ -66,13 +67,18 @@ class EvalConfig(Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.system != "rules" and self.model is None and self.base_url is None:
+        if self.asks_a_model and self.model is None and self.base_url is None:
             raise ValueError(f"model: is missing; system {self.system!r} asks a model: give model or base_url")
         return self
 
+    @property
+    def asks_a_model(self) -> bool:
+        """Whether a language model is asked."""
+        return self.system not in NO_SERVER
+
     def desk_settings(self, **more: Any) -> Settings:
         """Return the desk's settings: the config's, over the environment's. Raises ConfigError."""
-        model = "rules" if self.system == "rules" else self.model
+        model = self.model if self.asks_a_model else self.system
         given = {**self.settings, "model": model, "base_url": self.base_url, "playbook": self.playbook,
                  "prompt": self.prompt, "calibration": self.calibration, "deadline_s": self.deadline_s,
                  "max_concurrency": self.concurrency, "max_late_answers": 0}  # fmt: skip

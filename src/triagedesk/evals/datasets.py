@@ -5,20 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from triagedesk.errors import ConfigError
-from triagedesk.evals.adapters import PUBLIC, csv_lines
+from triagedesk.evals.adapters import PUBLIC, PUBLIC_ROOT
 from triagedesk.evals.config import SEALED, EvalConfig
-from triagedesk.evals.gold import Gold, GoldError, checked, parsed_lines
+from triagedesk.evals.gold import Gold
+from triagedesk.evals.sets import read_gold
 from triagedesk.playbook import Playbook
-
-PUBLIC_ROOT = "TRIAGEDESK_EVAL_DATA"
-"""The environment variable that names the folder of public sets."""
 
 OPENINGS, CARD = "openings.jsonl", "card.md"
 
@@ -82,33 +78,8 @@ def load_dataset(
 
 def read_dataset(path: Path, config: EvalConfig, playbook: Playbook, split: str) -> Dataset:
     """Read a split from its file. Raises ConfigError, GoldError included."""
-    rows = []
-    for row, problem in checked(_values(path, config), playbook):
-        if row is None:
-            raise GoldError(f"{path}: {problem}")
-        rows.append(row)
-    if not rows:
-        raise GoldError(f"{path}: holds no labelled ticket")
+    rows = read_gold(path, playbook, config.columns, public=PUBLIC.get(config.dataset))
     return Dataset(config.dataset, split, path, file_hash(path), tuple(rows))
-
-
-def _values(path: Path, config: EvalConfig) -> Iterator[tuple[int, Any]]:
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return csv_lines(path, config.columns)
-    public = PUBLIC.get(config.dataset)
-    return adapted(path, public.adapt) if public is not None else parsed_lines(path)
-
-
-def adapted(path: Path, adapt: Callable[[Any], Any]) -> Iterator[tuple[int, Any]]:
-    """Yield the lines of a public set as gold values; a line laid out otherwise yields a ValueError."""
-    for number, value in parsed_lines(path):
-        if isinstance(value, ValueError):
-            yield number, value
-            continue
-        try:
-            yield number, adapt(value)
-        except (KeyError, TypeError, AttributeError):
-            yield number, ValueError("is not laid out like this public set")
 
 
 def file_hash(path: Path) -> str:

@@ -15,14 +15,14 @@ from typing import Any
 
 from triagedesk.errors import ConfigError
 from triagedesk.evals.config import EvalConfig
-from triagedesk.evals.datasets import Dataset
+from triagedesk.evals.datasets import Dataset, file_hash
 from triagedesk.playbook import Playbook
 
 SCHEMA_VERSION = 1
 MANIFEST, PREDICTIONS, METRICS = "manifest.json", "predictions.jsonl", "metrics.json"
 DECIDING = {
     "model", "base_url", "redact", "temperature", "max_completion_tokens", "structured_output", "deadline_s",
-    "local_context",
+    "local_context", "second_line", "cascade",
 }  # fmt: skip
 """Settings that decide what a model is asked and answers, wherever they were set: the environment counts too."""
 RUNNING, COMPLETE, STOPPED = "running", "complete", "stopped"
@@ -80,12 +80,20 @@ def package_version() -> str:
         return "unknown"
 
 
+def _trained(config: EvalConfig, playbook: Playbook) -> str | None:
+    """Return the hash of the trained classifier that may answer, or None where the rules alone do."""
+    settings = config.desk_settings()
+    file = settings.trained or playbook.trained_file
+    rules_alone = "rules" in (config.system, settings.second_line)
+    return file_hash(file) if file.is_file() and not rules_alone else None
+
+
 def run_identity(config: EvalConfig, dataset: Dataset, playbook: Playbook, prompt: str | None) -> str:
     """Return the hash that names a configuration: all that decides what is asked and what is answered."""
     aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split", "prevalence"}
-    asked = {} if config.system == "rules" else config.desk_settings().model_dump(mode="json", include=DECIDING)
+    asked = {} if not config.asks_a_model else config.desk_settings().model_dump(mode="json", include=DECIDING)
     parts = {
-        **config.model_dump(mode="json", exclude=aside), "asked": asked,
+        **config.model_dump(mode="json", exclude=aside), "asked": asked, "trained": _trained(config, playbook),
         "dataset": dataset.sha256, "playbook": playbook.identity, "prompt": prompt, "version": package_version(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

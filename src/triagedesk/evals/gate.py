@@ -13,9 +13,9 @@ from typing import Any
 from triagedesk.evals.baseline import Baseline, gates_of, unfit
 from triagedesk.evals.comparison import Comparison, Delta, allowed, doubt
 from triagedesk.evals.config import Gates
+from triagedesk.evals.figures import Figure, Scores
 from triagedesk.evals.folder import RunFolder
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import Figure, Scores
 from triagedesk.models import Frozen
 
 CRITICAL_SLACK = 0.10

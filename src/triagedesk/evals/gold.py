@@ -48,26 +48,6 @@ class GoldError(ConfigError):
     """A labelled set cannot be used; one line says where and why."""
 
 
-def read_gold(path: Path | str, playbook: Playbook) -> list[Gold]:
-    """Read a labelled set (.jsonl, or .csv by `adapters`), and check it against the playbook's labels.
-
-    Raises GoldError at the first line that is wrong.
-    """
-    rows = []
-    for row, problem in checked_lines(Path(path), playbook):
-        if problem is not None or row is None:
-            raise GoldError(f"{path}: {problem}")
-        rows.append(row)
-    if not rows:
-        raise GoldError(f"{path}: holds no labelled ticket")
-    return rows
-
-
-def checked_lines(path: Path, playbook: Playbook) -> Iterator[tuple[Gold | None, str | None]]:
-    """Yield each line as a gold ticket or with what is wrong with it, "line 3: …"."""
-    return checked(parsed_lines(path), playbook)
-
-
 def parsed_lines(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield the JSON values of a file with their line numbers; a line that is no JSON yields the ValueError.
 

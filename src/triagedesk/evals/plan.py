@@ -32,7 +32,7 @@ class Plan:
     def lines(self) -> list[str]:
         """Return the estimate in words."""
         if not self.calls:
-            return [f"{self.tickets} tickets, answered by rules: no call, no token, no cost"]
+            return [f"{self.tickets} tickets, answered without a model: no call, no token, no cost"]
         price = "unknown: set price_prompt and price_completion (USD per million tokens) under [settings]"
         return [
             f"{self.tickets} tickets, {self.calls} calls at most but for retries",
@@ -45,7 +45,7 @@ class Plan:
 def plan(setup: Setup) -> Plan:
     """Estimate a run from its prompt and tickets; nothing is asked."""
     tickets = len(setup.rows) * setup.config.k
-    if setup.config.system == "rules":
+    if not setup.config.asks_a_model:
         return Plan(tickets, 0, 0, 0, 0, 0.0)
     from triagedesk.prompts import load_prompt
 

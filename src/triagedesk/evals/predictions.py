@@ -20,7 +20,7 @@ class Prediction:
     `labels` may hold what is no label of the playbook, or nothing at all: it is counted, never dropped. `strength` is
     the classifier's raw score in [0, 1] before calibration. `latency_ms` is None where nothing was timed or the answer
     came from a cache. `error` names why there is no answer, `asks` how
-    often the model was asked.
+    often the model was asked. `sureness` is the least measured confidence of an answer without a model.
     """
 
     id: str
@@ -42,6 +42,7 @@ class Prediction:
     needs_review: bool = False
     rules: Mapping[str, str] = field(default_factory=dict)
     opinion: Mapping[str, str] | None = None
+    sureness: float | None = None
     error: str | None = None
 
     @property
@@ -97,6 +98,7 @@ def prediction_of(value: Any) -> Prediction:
         prediction.strength = value.get("strength") or {}
         prediction.rules = value.get("rules") or {}
         prediction.opinion = value.get("opinion")
+        prediction.sureness = value.get("sureness")
     return prediction
 
 

@@ -14,15 +14,17 @@ import anyio
 
 from triagedesk.desk import Desk
 from triagedesk.errors import ConfigError
+from triagedesk.evals.figures import Scores
 from triagedesk.evals.gold import Gold
 from triagedesk.evals.journal import Asked, Journal, last_attempts, lines_of
 from triagedesk.evals.metrics.draws import DRAWS
 from triagedesk.evals.predictions import Prediction, prediction_of
-from triagedesk.evals.scores import Prevalence, Scores, score
+from triagedesk.evals.scores import Prevalence, score
 from triagedesk.evals.sheet import Sheet, Voice, make_sheet
 from triagedesk.evals.slices import SliceScores, score_slices
 from triagedesk.evals.systems import Answer, Labeller, System, as_system
 from triagedesk.playbook import Playbook, load_playbook
+from triagedesk.taskgroups import unwrapped
 
 
 @dataclass(frozen=True)
@@ -119,12 +121,12 @@ async def _ask_repeat(
 
 @asynccontextmanager
 async def _workers() -> AsyncIterator[anyio.abc.TaskGroup]:
-    """A task group whose single error comes out as it is."""
+    """A task group whose first error comes out as it is."""
     try:
         async with anyio.create_task_group() as tasks:
             yield tasks
     except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+        raise unwrapped(group.exceptions[0]) from None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from triagedesk.errors import ConfigError
+from triagedesk.evals.figures import SMALL_SLICE, Figure, known, rate_figure
 from triagedesk.evals.metrics import counts
 from triagedesk.evals.metrics.scale import Ints
-from triagedesk.evals.scores import SMALL_SLICE, Figure, known, rate_figure
 from triagedesk.evals.sheet import Sheet
 from triagedesk.models import Frozen
 

@@ -9,10 +9,11 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from triagedesk.desk import Considered, Desk, open_desk
+from triagedesk.desk import Desk, open_desk
 from triagedesk.errors import TriageError
 from triagedesk.evals.predictions import prediction_of
 from triagedesk.models import Classification, Source, Suggestion, Ticket
+from triagedesk.opinions import Considered
 from triagedesk.settings import Settings
 
 Line = dict[str, Any]
@@ -94,14 +95,17 @@ def desk_line(considered: Considered) -> Line:
         "suggestion": suggestion.model_dump(mode="json"),
         "rules": _labels(considered.rules),
         "opinion": None if model is None else {**_labels(considered.rules), **_labels(model)},
+        "trained": None if considered.trained is None else _labels(considered.trained),
         "strength": _strengths(considered),
+        "sureness": None if considered.sureness is None else round(considered.sureness, 4),
         "latency_ms": None if source is Source.CACHE else suggestion.provenance.elapsed_ms,
     }  # fmt: skip
 
 
 def _strengths(considered: Considered) -> dict[str, float]:
     """Return the raw scores of the labels that policy left as they were."""
-    found = {**considered.rules.labels, **(considered.model.labels if considered.model else {})}
+    answered = considered.model or considered.trained
+    found = {**considered.rules.labels, **(answered.labels if answered else {})}
     return {
         name: round(found[name].strength or 0.0, 4)
         for name, choice in considered.suggestion.labels.items()

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
 
-from triagedesk.playbook.document import Condition, Dimension, Document, Rule
+from triagedesk.playbook.document import Dimension, Document
 from triagedesk.playbook.folding import fold
 from triagedesk.playbook.implication import contradicts_itself, implies, needs_one_of, patterns_of, rule_implies
 from triagedesk.playbook.load import Playbook
 from triagedesk.playbook.names import conditions_of
+from triagedesk.playbook.rulebook import Condition, Rule
 
 VOTE_THAT_WINS = 1.0
 """A vote of this weight decides a dimension whose first label in order wins (see the rules classifier)."""

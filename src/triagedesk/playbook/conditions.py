@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from triagedesk.models import Ticket
-from triagedesk.playbook.document import Condition
+from triagedesk.playbook.rulebook import Condition
 
 NEAR_CHARS = 60
 """Two signals are near when at most this many characters lie between them."""

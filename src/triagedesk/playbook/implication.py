@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from triagedesk.playbook.document import Condition, PatternsByLanguage, Rule
+from triagedesk.playbook.rulebook import Condition, PatternsByLanguage, Rule
 
 
 def patterns_of(listed: PatternsByLanguage) -> frozenset[str]:

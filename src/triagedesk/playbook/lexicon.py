@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError
 
 from triagedesk.errors import PlaybookError
 from triagedesk.models import Frozen, one_line
-from triagedesk.playbook.document import Document, Negation, Signal
+from triagedesk.playbook.document import Document
+from triagedesk.playbook.rulebook import Negation, Signal
 
 FOLDER = Path(__file__).with_name("lexicon")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

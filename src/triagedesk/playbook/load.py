@@ -54,6 +54,11 @@ class Playbook:
         return Path(self.where).with_suffix(".calibration.json")
 
     @property
+    def trained_file(self) -> Path:
+        """Where this playbook's trained classifier stands unless a setting says otherwise: NAME.trained.safetensors."""
+        return Path(self.where).with_suffix(".trained.safetensors")
+
+    @property
     def dimensions(self) -> dict[str, Dimension]:
         """The dimensions by name."""
         return self.document.dimensions

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from triagedesk.playbook.document import Condition, Document
+from triagedesk.playbook.document import Document
+from triagedesk.playbook.rulebook import Condition
 
 Path = tuple[Any, ...]
 """Where something stands in the document: keys and list indices from the top."""

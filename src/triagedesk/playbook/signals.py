@@ -9,10 +9,11 @@ from itertools import accumulate
 
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
-from triagedesk.playbook.document import Document, PatternsByLanguage
+from triagedesk.playbook.document import Document
 from triagedesk.playbook.folding import FoldedText
 from triagedesk.playbook.lexicon import Page, languages, page
 from triagedesk.playbook.patterns import PatternRefused, PatternSet
+from triagedesk.playbook.rulebook import PatternsByLanguage
 from triagedesk.playbook.tongues import languages_in
 
 _MATCH, _UNLESS, _BEFORE, _AFTER, _ASIDE, _LEAD = "match", "unless", "before", "after", "aside", "lead_in"

@@ -19,6 +19,7 @@ from triagedesk.policy.automation import AUTO_APPLY, BELOW_SUGGEST_LEVEL, below_
 from triagedesk.policy.plan import Change, Planner, Situation, primary
 from triagedesk.policy.routing import Router
 from triagedesk.policy.sla import Agreement
+from triagedesk.tracing import traced
 
 REMEMBERED_PLANS = 4096
 BODY_AT = 10_000_000
@@ -104,6 +105,7 @@ class Policy:
         response = self._agreement.response(verdict.urgency, ticket, now, overdue=verdict.overdue)
         return Decision(response=response, **verdict.said)
 
+    @traced("policy")
     def judge(
         self, classification: Classification, ticket: Ticket, *,
         rules: Classification, language: str | None, overdue: bool, notes: Iterable[str] = (),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from triagedesk.models import Choice, ConfidenceKind
-from triagedesk.playbook.document import REQUIRED_DIMENSIONS, Automation
+from triagedesk.playbook.document import REQUIRED_DIMENSIONS
+from triagedesk.playbook.terms import Automation
 
 BELOW_SUGGEST_LEVEL = "below_suggest_level"
 """The reason for review of a label whose measured confidence does not reach its suggest level."""

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from triagedesk.playbook import Condition, Document, Facts, holds
 from triagedesk.playbook.conditions import Hit
-from triagedesk.playbook.document import Constraint, Floor
+from triagedesk.playbook.rulebook import Constraint, Floor
 from triagedesk.policy.routing import Route, Router
 
 INJECTION_REASON = "The text tries to steer the answer, so the rules' own reading stands."

@@ -8,7 +8,7 @@ from string import Formatter
 from triagedesk.errors import PlaybookError
 from triagedesk.models import Indicators, Step
 from triagedesk.playbook import Condition, Document, Facts, holds
-from triagedesk.playbook.document import Named, Path
+from triagedesk.playbook.terms import Named, Path
 
 PLACEHOLDERS = ("issue", "tier", "channel", "region", "language")
 

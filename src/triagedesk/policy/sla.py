@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 from triagedesk.errors import PlaybookError
 from triagedesk.models import Response, Ticket
-from triagedesk.playbook.document import Calendar, Document
+from triagedesk.playbook.document import Document
+from triagedesk.playbook.terms import Calendar
 
 ClockName = Literal["always", "working_days", "business_hours", "off_peak"]
 Stretch = tuple[datetime, datetime]

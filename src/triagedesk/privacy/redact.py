@@ -13,6 +13,7 @@ import re2
 
 from triagedesk.privacy import accounts, addresses, credentials, numbers
 from triagedesk.privacy.searched import Found, Searched
+from triagedesk.tracing import traced
 
 KINDS = ("EMAIL", "PHONE", "CARD", "IBAN", "ID", "IP", "KEY", "PASSWORD")
 """What a placeholder may be called."""
@@ -58,6 +59,7 @@ class Redacted:
         return "".join([*out, quote[last:]])
 
 
+@traced("redact")
 def redact(text: str) -> Redacted:
     """Replace personal data by placeholders: the same value by the same one, another value by another.
 

@@ -37,7 +37,7 @@ async def enter(request: Request, runtime: Runtime, scope: Scope, *, spends: boo
     if len(sent) > 1:
         raise KeyRefused(KeyProblem.UNKNOWN)
     secret = bearer(sent[0]) if sent else None
-    if not sent and _is_local(request) and not await runtime.store.keys.all():
+    if not sent and _is_local(request) and not await runtime.gate.ring.any():
         return None
     return await runtime.gate.admit(secret, scope, spends=spends)
 

@@ -19,13 +19,17 @@ from triagedesk.service.limits import Door, Limits
 from triagedesk.service.metrics import Metrics
 from triagedesk.service.problems import Problem, install
 from triagedesk.service.routes import feedback, health, insights, metrics, outcomes, playbook, suggestions
+from triagedesk.service.routes.plain import shortcuts
 from triagedesk.service.runtime import Clocks, Part, open_runtime, runtime_of
 from triagedesk.service.settings import ServiceSettings
 from triagedesk.service.store.records import Scope
 from triagedesk.service.wire import BatchLine, BatchRequest, FeedbackIn, OutcomeIn
 from triagedesk.settings import Settings
 
-ROUTERS = tuple(each.router for each in (suggestions, feedback, outcomes, insights, playbook, health, metrics))
+ROUTERS = (
+    suggestions.quick,
+    *(each.router for each in (suggestions, feedback, outcomes, insights, playbook, health, metrics)),
+)
 READ_BY_HAND: tuple[type[Frozen], ...] = (Problem, BatchLine, BatchRequest, FeedbackIn, OutcomeIn)
 """Shapes that no route's signature shows: bodies are parsed strictly, by us."""
 
@@ -63,6 +67,7 @@ def create_app(
     app.add_middleware(Limits, service=service, door=door, watch=counted.watch)
     for router in (*ROUTERS, *routers):
         app.include_router(router)
+    app.router.routes[:0] = shortcuts(suggestions.quick)
     _describe(app, public=service.docs)
     return app
 

@@ -15,12 +15,14 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from triagedesk.desk import Considered, Desk, open_desk
-from triagedesk.errors import ConfigError, FallbackReason, PlaybookError, TriageError
+from triagedesk.desk import Desk, open_desk, read_files
+from triagedesk.errors import ConfigError, FallbackReason, PlaybookError
 from triagedesk.logs import get_logger
 from triagedesk.models import Ticket
-from triagedesk.playbook import load_playbook
+from triagedesk.opinions import Considered
 from triagedesk.policy import Policy
+from triagedesk.taskgroups import side_tasks
+from triagedesk.tracing import of_suggestion, traced_async
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,7 +150,6 @@ class Duty:
             return False
         self._seen = stamp
         try:
-            await to_thread.run_sync(load_playbook, self._settings.playbook)  # what is broken costs the loop nothing
             fresh = await self._tasks.start(self._keep)
         except (ConfigError, OSError) as wrong:
             self._refuse(wrong)
@@ -166,7 +167,8 @@ class Duty:
         self._log.error("playbook not reloaded", reason=self.problem)
 
     async def _keep(self, *, task_status: TaskStatus[Watchkeeper]) -> None:
-        async with open_desk(self._settings, now=self._now) as desk:
+        files = await to_thread.run_sync(read_files, self._settings)  # nobody at the desk before waits for it
+        async with open_desk(self._settings, now=self._now, files=files) as desk:
             await to_thread.run_sync(desk.warm_up)
             rules = desk
             if desk.model is not None:
@@ -183,20 +185,14 @@ async def open_duty(
     sleep: Sleep = anyio.sleep,
 ) -> AsyncIterator[Duty]:  # fmt: skip
     """Open the desk and watch its playbook; close it in the same place. Raises ConfigError."""
-    raised: BaseException | None = None
-    async with anyio.create_task_group() as tasks:
+    async with side_tasks() as tasks:
         duty = Duty(settings, max_at_once=max_at_once, tasks=tasks, now=now, reloaded=reloaded)
-        try:
-            await duty.open()
-            tasks.start_soon(duty.watch, sleep)
-            yield duty
-        except TriageError as wrong:  # raised again outside of the group, which would wrap it
-            raised = wrong
-        tasks.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
+        await duty.open()
+        tasks.start_soon(duty.watch, sleep)
+        yield duty
 
 
+@traced_async("desk.relieved", of_suggestion)
 async def _relieved(keeper: Watchkeeper, ticket: Ticket, reason: FallbackReason) -> Considered:
     """Let the rules answer, and say why."""
     began = time.monotonic()

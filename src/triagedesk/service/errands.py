@@ -11,28 +11,29 @@ from contextlib import asynccontextmanager
 import anyio
 
 from triagedesk.logs import get_logger
-from triagedesk.models import Suggestion, Ticket
+from triagedesk.models import Ticket
 from triagedesk.service.desks import DeskSettings, Request
 from triagedesk.service.desks.levels import Levels
 from triagedesk.service.desks.receive import fitted
 from triagedesk.service.desks.sender import Sender, SendFailure
 from triagedesk.service.desks.writeback import plan_writeback
-from triagedesk.service.reception import Told
 from triagedesk.service.runtime import Runtime
 from triagedesk.service.store.records import Job, JobState, StoredSuggestion
+from triagedesk.service.tracing import carried
+from triagedesk.service.wire import suggestion_of
 from triagedesk.service.worker import Failed, Task
 
 CLASSIFY, WRITE_BACK = "classify", "write_back"
 
 
 class Errands:
-    """Runs both kinds of jobs. `planned` is called when write-backs were queued, `told` when a try is repeated."""
+    """Runs both kinds of jobs. `planned` is called when write-backs were queued."""
 
     def __init__(
-        self, runtime: Runtime, desks: Mapping[str, DeskSettings], sender: Sender, *, told: Told,
+        self, runtime: Runtime, desks: Mapping[str, DeskSettings], sender: Sender, *,
         planned: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        self._runtime, self._desks, self._sender, self._told, self._planned = runtime, desks, sender, told, planned
+        self._runtime, self._desks, self._sender, self._planned = runtime, desks, sender, planned
         self._turns: dict[str, tuple[anyio.Lock, int]] = {}
         self._log = get_logger("errands")
 
@@ -57,15 +58,14 @@ class Errands:
             return await self._runtime.reception.take(
                 ticket, deadline_s=self._runtime.deadline_s(None), source_desk=desk.name, suggestion_id=suggestion_id
             )
-        await self._told(newest, Suggestion.model_validate(newest.suggestion))
         return newest
 
     async def _queue_write_back(self, job: Job, stored: StoredSuggestion, desk: DeskSettings) -> None:
         runtime = self._runtime
         levels = Levels.of(runtime.duty.desk.playbook.document, desk, on=runtime.service.write_back)
-        suggestion = Suggestion.model_validate(stored.suggestion)
+        suggestion = suggestion_of(stored)
         requests = plan_writeback(desk.name, desk, suggestion, levels, dict(job.payload["reference"]))
-        known = {"desk": desk.name, "suggestion_id": stored.id, "ticket_id": stored.ticket_id}
+        known = {"desk": desk.name, "suggestion_id": stored.id, "ticket_id": stored.ticket_id, **carried()}
         now = runtime.clocks.now()
         await runtime.store.jobs.put(*(
             Job(f"{job.id}.{number}", WRITE_BACK, {**known, "request": request.as_json()}, 0, now, JobState.QUEUED)

@@ -14,6 +14,7 @@ from triagedesk.models import Step, Suggestion
 from triagedesk.playbook import Playbook
 from triagedesk.service.notify import Kind
 from triagedesk.service.store.records import Outcome, OutcomeKind, StepDue, StepState, StoredSuggestion
+from triagedesk.service.wire import suggestion_of
 
 GRAVE, FIRST_RESPONSE, RESOLUTION = 0, -1, -2
 """Steps that are none of the path: the most severe urgency; a first response, and a resolution, that did not come."""
@@ -39,7 +40,7 @@ class Before:
         cls, previous: StoredSuggestion | None, steps: Iterable[StepDue], outcomes: Iterable[Outcome]
     ) -> Before:  # fmt: skip
         """Gather it from what is stored."""
-        path = Suggestion.model_validate(previous.suggestion).escalation_path if previous else ()
+        path = suggestion_of(previous).escalation_path if previous else ()
         return cls(path, {step.step: step for step in steps}, tuple(outcomes))
 
 

@@ -12,11 +12,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
 from triagedesk.errors import TicketError, TriageError
+from triagedesk.service.keyring import KeyRing
 from triagedesk.service.store.ids import new_id
-from triagedesk.service.store.keys import Keys
-from triagedesk.service.store.records import ApiKey, Scope
+from triagedesk.service.store.keys import NANO, Keys
+from triagedesk.service.store.records import ApiKey, Scope, Spent
 
 MARK = "tdk_"
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -99,7 +101,15 @@ async def create_key(
     return NewKey(made, secret)
 
 
-async def verify_key(keys: Keys, secret: str | None) -> ApiKey:
+class Findable(Protocol):
+    """Where keys are found: the table, or what is remembered of it."""
+
+    async def by_prefix(self, prefix: str) -> list[tuple[ApiKey, bytes]]:
+        """Return every key that begins so, revoked ones too, with its digest."""
+        ...
+
+
+async def verify_key(keys: Findable, secret: str | None) -> ApiKey:
     """Return the key that a secret proves. Raises KeyRefused; only who holds the whole key learns that it is revoked.
 
     Every candidate is compared in constant time.
@@ -155,12 +165,15 @@ class RateLimiter:
 class KeyGate:
     """What stands between a request and the desk: key, scope, rate and budget, in this order."""
 
-    def __init__(self, keys: Keys, limiter: RateLimiter, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, keys: Keys, limiter: RateLimiter, *, now: Callable[[], datetime], ring: KeyRing | None = None
+    ) -> None:
         self._keys, self._limiter, self._now = keys, limiter, now
+        self.ring = ring or KeyRing(keys, 0.0)
 
     async def admit(self, secret: str | None, scope: Scope, *, tokens: int = 1, spends: bool = False) -> ApiKey:
         """Return the key that may do this now. `spends` asks the day's budget too. Raises KeyRefused."""
-        key = await verify_key(self._keys, secret)
+        key = await verify_key(self.ring, secret)
         if not allows(key, scope):
             raise KeyRefused(KeyProblem.SCOPE)
         self.take(key, tokens)
@@ -183,10 +196,14 @@ class KeyGate:
             midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
             raise KeyRefused(KeyProblem.BUDGET, retry_after_s=(midnight - now).total_seconds())
 
-    async def charge(self, key: ApiKey, usd: float | None) -> None:
-        """Count what an answer cost. Calls in flight may carry a key over its budget; the next one is refused."""
-        if usd is not None and usd > 0 and math.isfinite(usd):
-            await self._keys.spend(key.id, _day(self._now()), min(usd, MAX_USD))
+    def bill(self, key: ApiKey | None, usd: float | None) -> Spent | None:
+        """Say what an answer adds to the key's day, to be written down with it; None where it cost nothing.
+
+        Calls in flight may carry a key over its budget; the next one is refused.
+        """
+        if key is None or usd is None or not (usd > 0 and math.isfinite(usd)):
+            return None
+        return Spent(key.id, _day(self._now()), round(min(usd, MAX_USD) * NANO))
 
 
 def _day(now: datetime) -> str:

@@ -5,6 +5,7 @@ One ASGI layer around everything else; it also turns the last unforeseen error i
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, cap: int, body_timeout_s: float) -> None:
         self._receive, self._send = receive, send
         self.cap, self._timeout_s = cap, body_timeout_s
-        self._ends = time.monotonic() + body_timeout_s
+        self._ends = asyncio.get_running_loop().time() + body_timeout_s
         self._read, self.status = 0, 0
         headers = dict(scope["headers"])
         self.announced = _length(headers)
@@ -104,7 +105,7 @@ class _Exchange:
         if not self._body_open:
             return await self._receive()
         try:
-            with anyio.fail_after(max(0.0, self._ends - time.monotonic())):
+            async with asyncio.timeout_at(self._ends):  # a fifth of what anyio's costs; uvicorn runs on asyncio
                 message = await self._receive()
         except TimeoutError:
             raise Refused(Code.BODY_TIMEOUT, f"a body must have arrived after {self._timeout_s:g} s") from None

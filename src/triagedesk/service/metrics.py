@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -10,12 +11,13 @@ from prometheus_client.registry import Collector
 from starlette.types import Scope
 
 from triagedesk.desk import Desk
-from triagedesk.models import Provenance
+from triagedesk.models import Provenance, Tokens
 from triagedesk.service.store.records import JobState
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 METHODS = frozenset(("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"))
 BREAKER_STATES = ("closed", "open", "half_open")
+NO_TOKENS = Tokens()
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -47,22 +49,28 @@ class Metrics:
         self.reloads = Counter("triagedesk_playbook_reloads", "Changed playbooks", ("outcome",), registry=registry)
         self.loop_lag = Gauge("triagedesk_loop_lag_seconds", "How late the event loop last was", registry=registry)
         self.jobs = Gauge("triagedesk_jobs", "Background jobs", ("state",), registry=registry)
+        self._answers = cache(self.requests.labels)
+        self._waits = cache(self.request_seconds.labels)
+        self._kinds = cache(self.suggestions.labels)
+        self._desk_waits = cache(self.suggestion_seconds.labels)
 
     def watch(self, scope: Scope, status: int, seconds: float) -> None:
         """Count an answer; status 0 is one that never began, because the caller hung up."""
         route = str(getattr(scope.get("route"), "path", "none"))
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self.requests.labels(route, method, str(status or 499)).inc()
-        self.request_seconds.labels(route).observe(seconds)
+        self._answers(route, method, str(status or 499)).inc()
+        self._waits(route).observe(seconds)
 
     def suggested(self, provenance: Provenance) -> None:
         """Count a suggestion."""
         source = provenance.source.value
-        self.suggestions.labels(source, provenance.fallback_reason or "").inc()
-        self.suggestion_seconds.labels(source).observe(provenance.elapsed_ms / 1000)
-        for kind, count in provenance.tokens.model_dump().items():
-            self.tokens.labels(kind).inc(count)
-        self.cost.inc(provenance.cost_usd or 0.0)
+        self._kinds(source, provenance.fallback_reason or "").inc()
+        self._desk_waits(source).observe(provenance.elapsed_ms / 1000)
+        if provenance.tokens != NO_TOKENS:
+            for kind, count in provenance.tokens.model_dump().items():
+                self.tokens.labels(kind).inc(count)
+        if provenance.cost_usd:
+            self.cost.inc(provenance.cost_usd)
 
     def count_jobs(self, depth: Mapping[JobState, int]) -> None:
         """Take note of how many jobs are in each state."""

@@ -11,14 +11,16 @@ from fastapi import Request
 from prometheus_client import Counter
 
 from triagedesk.errors import ConfigError
+from triagedesk.service.alarms import ALARM, Alarms
 from triagedesk.service.desks import DeskSettings
 from triagedesk.service.desks.directory import load_desks
 from triagedesk.service.desks.sender import open_sender
 from triagedesk.service.errands import CLASSIFY, WRITE_BACK, Errands
 from triagedesk.service.notify import Targets, load_targets, open_notifier
 from triagedesk.service.runtime import Runtime
-from triagedesk.service.scheduler import ALARM, Scheduler
+from triagedesk.service.scheduler import Scheduler
 from triagedesk.service.settings import ServiceSettings
+from triagedesk.service.tracing import as_span
 from triagedesk.service.worker import Bell, Handler, Worker, working
 
 DAY_S = 86_400
@@ -76,26 +78,29 @@ class Office:
             open_notifier(self.targets.targets) as notifier,
             open_sender(attempts=1, allowed=lambda: service.write_back) as sender,
         ):
-            scheduler = Scheduler(
-                runtime.store, service, now=now, playbook=lambda: runtime.duty.desk.playbook, tell=notifier.notify,
-                link=self.targets.link, queued=desk_work.ring,
+            scheduler = Scheduler(runtime.store, service, now=now, queued=desk_work.ring)
+            alarms = Alarms(
+                runtime.store, now=now, playbook=lambda: runtime.duty.desk.playbook,
+                tell=notifier.notify if self.targets.targets else None,
+                link=self.targets.link, lease_s=service.job_lease_s,
+                ended=lambda kind, how: ended.labels(kind, how).inc(),
             )  # fmt: skip
-            errands = Errands(
-                runtime, self.desks, sender, told=scheduler.told, planned=write_backs.ring
-            )  # fmt: skip
+            errands = Errands(runtime, self.desks, sender, planned=write_backs.ring)
             workers = (
-                worker(desk_work, {CLASSIFY: errands.classify, ALARM: scheduler.alarm}),
+                worker(desk_work, {CLASSIFY: as_span(errands.classify), ALARM: as_span(alarms.alarm)}),
                 worker(
-                    write_backs, {WRITE_BACK: errands.write_back}
+                    write_backs, {WRITE_BACK: as_span(errands.write_back)}
                 ),  # apart: a desk that hangs holds up no other work
             )
-            runtime.reception.told.append(scheduler.told)
+            runtime.reception.alarms = alarms
             self._opened = Opened(errands, scheduler, desk_work, write_backs, webhooks)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(scheduler.run)
+                tasks.start_soon(alarms.run)
                 async with working(*workers, grace_s=max(0.0, service.shutdown_s - RESERVE_S)):
                     yield
                 tasks.cancel_scope.cancel()
+            await alarms.finish()
 
 
 def office_of(request: Request) -> Office:

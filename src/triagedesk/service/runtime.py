@@ -12,6 +12,7 @@ import anyio
 from fastapi import Request
 
 from triagedesk.service.duty import Duty, Sleep, open_duty
+from triagedesk.service.keyring import KeyRing
 from triagedesk.service.keys import KeyGate, RateLimiter
 from triagedesk.service.limits import Door
 from triagedesk.service.metrics import Metrics
@@ -81,7 +82,8 @@ async def open_runtime(
             )
         )  # fmt: skip
         limiter = RateLimiter(service.rate_per_minute / 60, service.rate_burst, clock=clocks.monotonic)
-        gate = KeyGate(store.keys, limiter, now=clocks.now)
+        ring = KeyRing(store.keys, service.key_cache_s, clock=clocks.monotonic)
+        gate = KeyGate(store.keys, limiter, now=clocks.now, ring=ring)
         reception = Reception(service, duty, store, gate, metrics, now=clocks.now)
         runtime = Runtime(
             service, settings, clocks, store, duty, gate, reception, metrics, door,

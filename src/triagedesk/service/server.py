@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -88,11 +89,20 @@ class Protocol(H11Protocol):
 
 
 class GracefulServer(Server):
-    """A server that answers what it accepted before it stops, and then exits as one that was asked to."""
+    """A server that answers what it accepted before it stops, and then exits as one that was asked to.
 
-    def __init__(self, config: Config, app: FastAPI, shutdown_s: float) -> None:
+    `ready` is called when it has started: from then on it answers.
+    """
+
+    def __init__(self, config: Config, app: FastAPI, shutdown_s: float, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._app, self._shutdown_s = app, shutdown_s
+        self._app, self._shutdown_s, self._ready = app, shutdown_s, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then serve; say so where that came about."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting; let the desk come to an end in time; answer; close."""
@@ -107,7 +117,9 @@ TERM = 15
 """SIGTERM: what a supervisor sends; after it, 0 is the exit code of a server that lost nothing."""
 
 
-def build_server(app: FastAPI, service: ServiceSettings, **more: Any) -> GracefulServer:
+def build_server(
+    app: FastAPI, service: ServiceSettings, *, ready: Callable[[], None] = lambda: None, **more: Any
+) -> GracefulServer:
     """Build the server of an application: no access log, no proxy headers, nothing said about itself."""
     protocol = type("TimedProtocol", (Protocol,), {"head_timeout_s": service.body_timeout_s})
     config = Config(
@@ -116,4 +128,4 @@ def build_server(app: FastAPI, service: ServiceSettings, **more: Any) -> Gracefu
         h11_max_incomplete_event_size=service.max_header_bytes + 8192, timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(service.shutdown_s + 0.5)), backlog=BACKLOG, **more,
     )  # fmt: skip
-    return GracefulServer(config, app, service.shutdown_s)
+    return GracefulServer(config, app, service.shutdown_s, ready)

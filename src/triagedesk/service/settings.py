@@ -57,6 +57,9 @@ class ServiceSettings(Frozen):
 
     rate_per_minute: float = Field(default=600.0, gt=0, description="tickets or requests a key may make, on average")
     rate_burst: int = Field(default=100, ge=1, description="how many of them at once")
+    key_cache_s: float = Field(
+        default=1.0, ge=0, le=60, description="a revoked key is let in for so long at most; 0: looked up each time"
+    )
 
     store_tickets: bool = Field(
         default=False, description="keep ticket text: needed to export feedback as gold lines, off for privacy"

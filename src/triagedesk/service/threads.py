@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from triagedesk.classifiers.rules import NOTHING_ELSE
-from triagedesk.desk import Considered
 from triagedesk.models import Choice, Reason, Suggestion, Ticket
+from triagedesk.opinions import Considered
 from triagedesk.playbook import Playbook
 from triagedesk.policy import Policy
 

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic_core import to_json
 
 from triagedesk.models import Frozen, Suggestion, Ticket
 from triagedesk.service.problems import Problem
-from triagedesk.service.store.records import FeedbackKind, OutcomeKind, StoredSuggestion
+from triagedesk.service.store.records import FeedbackKind, OutcomeKind, StoredSuggestion, Written
 
 Id = Annotated[str, Field(min_length=1, max_length=200)]
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
@@ -221,12 +222,20 @@ class Alive(Frozen):
     status: str = "alive"
 
 
-def answer_of(stored: StoredSuggestion) -> dict[str, Any]:
+def answer_json(stored: StoredSuggestion) -> bytes:
     """Return what goes out for a stored suggestion: the same, however often it is asked for."""
-    return {
-        "id": stored.id, "created_at": stored.created_at, "previous_id": stored.previous_id,
-        "changed": stored.changed, **stored.suggestion,
+    head = {
+        "id": stored.id, "created_at": stored.created_at, "previous_id": stored.previous_id, "changed": stored.changed
     }  # fmt: skip
+    said = stored.suggestion
+    text = said.text.encode() if isinstance(said, Written) else to_json(said)
+    return b"%s,%s" % (to_json(head)[:-1], text[1:])
+
+
+def suggestion_of(stored: StoredSuggestion) -> Suggestion:
+    """Read a stored suggestion back through its schema."""
+    said = stored.suggestion
+    return Suggestion.model_validate_json(said.text) if isinstance(said, Written) else Suggestion.model_validate(said)
 
 
 def labels_of(suggestion: Mapping[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from triagedesk.tidy.html import body_start, looks_like_html, strip_html
 from triagedesk.tidy.mail import newest_message
 from triagedesk.tidy.traced import PLAIN, VISIBLE, Ranges, Traced
 from triagedesk.tidy.voice import customer_turns
+from triagedesk.tracing import traced
 
 READ_CHARS = 32_000
 """A body is read up to here, invisible characters not counted."""
@@ -36,6 +37,7 @@ CUT, INVISIBLE, HTML, HISTORY, SIGNATURE, NOTICE, TURNS = (
 """What `Reading.notes` may hold: that the body was longer, and what was taken off."""
 
 
+@traced("tidy")
 def read(ticket: Ticket, languages: tuple[str, ...]) -> Reading:
     """Return subject and newest message of a ticket, tidied, with every character's place in the raw field.
 

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from triagedesk.errors import ConfigError
+from triagedesk.evals.figures import Figure, drawn_figure
 from triagedesk.evals.gold import Gold, scales_of
 from triagedesk.evals.labelled.annotations import Annotation
 from triagedesk.evals.metrics.agreement import alpha_of, coincidences
 from triagedesk.evals.metrics.counts import weighted_kappa
 from triagedesk.evals.metrics.draws import DRAWS, Sample, numbered_groups
 from triagedesk.evals.metrics.scale import NO_ANSWER, Floats, Ints, Scale
-from triagedesk.evals.scores import Figure, drawn_figure
 from triagedesk.playbook import Playbook
 
 GOLD = "gold"

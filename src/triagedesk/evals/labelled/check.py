@@ -11,7 +11,7 @@ from typing import Any
 
 from triagedesk.errors import ConfigError
 from triagedesk.evals.gold import Gold, checked
-from triagedesk.evals.labelled.sets import Values, values_of
+from triagedesk.evals.sets import Values, values_of
 from triagedesk.evals.sheet import stands_in
 from triagedesk.playbook import Facts, Playbook, holds
 from triagedesk.playbook.conditions import is_overdue

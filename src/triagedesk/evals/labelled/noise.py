@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
+from triagedesk.evals.figures import Figure
 from triagedesk.evals.gold import Gold, scales_of
 from triagedesk.evals.learned import FOLDS, enough, out_of_fold, word_features
 from triagedesk.evals.metrics.draws import numbered_groups
 from triagedesk.evals.metrics.intervals import wilson
 from triagedesk.evals.metrics.scale import Floats, Ints, Scale
-from triagedesk.evals.scores import Figure
 from triagedesk.playbook import Playbook
 
 PERMUTATIONS = 2000

@@ -17,8 +17,8 @@ from triagedesk.errors import ConfigError
 from triagedesk.evals.datasets import file_hash
 from triagedesk.evals.gold import Gold
 from triagedesk.evals.labelled.dedup import THRESHOLD, Pair, clusters, near_duplicates
-from triagedesk.evals.labelled.sets import found, rows_of, values_of
 from triagedesk.evals.metrics.scale import Floats, Ints
+from triagedesk.evals.sets import found, read_gold, values_of
 from triagedesk.playbook import Playbook
 
 MANIFEST = "manifest.json"
@@ -138,7 +138,7 @@ def write_split(
     taken = [path for path in (*targets, folder / MANIFEST) if path.exists()]
     if taken:
         raise ConfigError(f"{taken[0]}: is there already and is not overwritten; give another folder")
-    rows = rows_of(source, playbook, columns)
+    rows = read_gold(source, playbook, columns)
     split = split_rows(rows, shares, seed=seed)
     values = [value for _, value in values_of(source, columns)]
     try:

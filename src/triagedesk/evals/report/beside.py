@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from triagedesk.evals.figures import DimensionScores, Figure, rate_figure
 from triagedesk.evals.report.words import figure_of, system_name
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import DimensionScores, Figure, rate_figure
 
 ORDER = ("human", "tfidf", "rules", "prior", "majority")
 SHOWN = ("accuracy", "macro_f1")

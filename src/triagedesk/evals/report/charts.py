@@ -1,97 +1,20 @@
-"""Charts by matplotlib as inline SVG. Colours are CSS variables of the page, so that light and dark both work.
-
-Figures are drawn with sentinel colours and rewritten: text stays text, style attributes become plain attributes (the
-page's policy forbids inline style), ids are made unique to the chart.
-"""
+"""The charts of a run: systems side by side, calibration, and risk against coverage."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure as Drawing
 from scipy import stats
 
 from triagedesk.evals.metrics import calibration, selective
 from triagedesk.evals.metrics.scale import Floats
 from triagedesk.evals.report.beside import Contender
+from triagedesk.pages.drawing import ACCENT, BAND, MUTED, WARN, drawn
 
-INK, MUTED, ACCENT, WARN, BAND = "#0a0a01", "#0a0a02", "#0a0a03", "#0a0a04", "#0a0a05"
-VARIABLES = {INK: "--ink", MUTED: "--muted", ACCENT: "--accent", WARN: "--under", BAND: "--band"}
-WIDTH_IN, FONT = 5.2, 9.5
 MAX_POINTS = 400
-_SVG = "http://www.w3.org/2000/svg"
-_RC: dict[Any, Any] = {
-    "svg.fonttype": "none", "text.parse_math": False, "font.size": FONT, "axes.edgecolor": MUTED, "text.color": INK,
-    "axes.labelcolor": MUTED, "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.8,
-    "legend.frameon": False, "legend.fontsize": FONT, "axes.grid": False,
-}  # fmt: skip
-
-Draw = Callable[[Axes], None]
-
-
-def _svg(key: str, label: str, height_in: float, draw: Draw) -> Markup:
-    """Draw a figure and return it as inline SVG that says what it shows. `key` makes its ids unique."""
-    buffer = io.StringIO()
-    with mpl.rc_context({**_RC, "svg.hashsalt": key}), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # glyphs that DejaVu lacks: the reader's font has them
-        drawing = Drawing(figsize=(WIDTH_IN, height_in), layout="constrained")
-        FigureCanvasSVG(drawing)
-        draw(drawing.add_subplot())
-        drawing.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Markup(_rewritten(buffer.getvalue(), key, label))  # noqa: S704 - drawn here; every text went through the XML writer
-
-
-def _rewritten(svg: str, key: str, label: str) -> str:
-    ElementTree.register_namespace("", _SVG)
-    ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
-    root = ElementTree.fromstring(svg[svg.index("<svg") :])  # noqa: S314 - matplotlib wrote it a moment ago
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
-                parent.remove(child)
-    for element in root.iter():
-        _take_style(element)
-        _own_ids(element, key)
-    for size in ("width", "height", "version"):
-        root.attrib.pop(size, None)
-    root.set("role", "img")
-    root.set("aria-label", label)
-    root.set("class", "chart")
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _take_style(element: ElementTree.Element) -> None:
-    """Turn a style attribute into presentation attributes, sentinel colours into variables."""
-    for declaration in element.attrib.pop("style", "").split(";"):
-        name, _, value = (part.strip() for part in declaration.partition(":"))
-        if name == "font":
-            size = next((word for word in value.split() if word.endswith("px")), f"{FONT}px")
-            element.set("font-size", size)
-        elif name:
-            element.set(name, value)
-    for name, value in element.attrib.items():
-        if value.lower() in VARIABLES:
-            element.set(name, f"var({VARIABLES[value.lower()]})")
-
-
-def _own_ids(element: ElementTree.Element, key: str) -> None:
-    for name, value in list(element.attrib.items()):
-        if name == "id":
-            element.set(name, f"{key}-{value}")
-        elif name.endswith("href") and value.startswith("#"):
-            element.set(name, f"#{key}-{value[1:]}")
-        elif "url(#" in value:
-            element.set(name, value.replace("url(#", f"url(#{key}-"))
 
 
 def comparison(key: str, title: str, contenders: Sequence[Contender]) -> Markup:
@@ -114,7 +37,9 @@ def comparison(key: str, title: str, contenders: Sequence[Contender]) -> Markup:
         axes.plot([], [], "s", color=MUTED, markerfacecolor="none", label="macro-F1 × 100")
         axes.legend(loc="upper center", bbox_to_anchor=(0.3, -0.14), ncols=2, handletextpad=0.2, borderaxespad=0)
 
-    return _svg(key, f"{title}: accuracy and macro-F1 of each system with 95 % intervals", 0.9 + 0.34 * len(rows), draw)
+    return drawn(
+        key, f"{title}: accuracy and macro-F1 of each system with 95 % intervals", 0.9 + 0.34 * len(rows), draw
+    )
 
 
 def _whisker(axes: Axes, one: Contender, metric: str, place: float, marker: str, *, filled: bool) -> None:
@@ -150,7 +75,7 @@ def calibration_curve(key: str, title: str, confidence: Floats, right: Floats) -
         _percent_axes(axes)
         axes.legend(loc="best", borderaxespad=0.2)
 
-    return _svg(key, f"{title}: calibration curve with its noise band", 3.3, draw)
+    return drawn(key, f"{title}: calibration curve with its noise band", 3.3, draw)
 
 
 def risk_coverage(
@@ -174,7 +99,7 @@ def risk_coverage(
         axes.set_ylim(0, max(0.12, float(np.max(curve.risk)) * 1.15))
         axes.legend(loc="best", borderaxespad=0.2)
 
-    return _svg(key, f"{title}: risk against coverage", 3.3, draw)
+    return drawn(key, f"{title}: risk against coverage", 3.3, draw)
 
 
 def _percent_axes(axes: Axes) -> None:

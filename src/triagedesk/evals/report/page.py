@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from triagedesk.errors import ConfigError
+from triagedesk.evals.dimension import AUTO_RISK
+from triagedesk.evals.figures import Confidence
 from triagedesk.evals.folder import MANIFEST
 from triagedesk.evals.metrics import selective
 from triagedesk.evals.report import charts, tables
@@ -31,11 +28,11 @@ from triagedesk.evals.report.words import (
     percent,
     title_of,
     value_text,
-    visible,
 )
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import AUTO_RISK, Confidence
+from triagedesk.pages.frame import asset, content_hash, environment, style_of, write_page
 
+PACKAGE = "triagedesk.evals.report"
 REPORT = "report.html"
 BASELINES = "baselines.json"
 UNDER = ("urgent_miss", "severe_under_triage", "under_triage", "critical_recall")
@@ -64,15 +61,7 @@ def write_report(
     `baselines` is name → dimension → {"accuracy": {"value", "low", "high"}, "macro_f1": …}. Raises ConfigError when the
     file cannot be written.
     """
-    if path.is_dir():
-        raise ConfigError(f"{path}: is a folder; give a file")
-    text = page(run, title=title, manifest=manifest, baselines=baselines)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        draft.write_text(text, "utf-8", errors="replace")
-        os.replace(draft, path)
-    except OSError as wrong:
-        raise ConfigError(f"{path}: cannot be written ({wrong.strerror})") from None
+    write_page(path, page(run, title=title, manifest=manifest, baselines=baselines))
 
 
 def page(
@@ -81,9 +70,9 @@ def page(
     """Return a run's page as HTML."""
     known = beside(run, MANIFEST) if manifest is None else manifest
     others = beside(run, BASELINES) if baselines is None else baselines
-    style, script = (_asset(name) for name in ("style.css", "script.js"))
+    style, script = style_of(PACKAGE), asset(PACKAGE, "script.js")
     return _environment().get_template("page.html.j2").render(
-        title=title, style=style, script=script, style_hash=_hash(style), script_hash=_hash(script),
+        title=title, style=style, script=script, style_hash=content_hash(style), script_hash=content_hash(script),
         run=run, scores=run.metrics, verdict=verdict_of(run, known), dimensions=list(_dimensions(run, others)),
         judged=graded(run), curves=list(_curves(run)), slices=_slices(run), columns=tables.slice_columns(run),
         identity=tables.identity_rows(run, known), running=tables.running_rows(run.metrics), errors=errors_of(run),
@@ -103,30 +92,13 @@ def beside(run: Run, name: str) -> Mapping[str, Any]:
 
 
 def _environment() -> Environment:
-    found = Environment(
-        loader=PackageLoader("triagedesk.evals.report", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, finalize=_shown,
-    )  # fmt: skip
+    found = environment(PACKAGE)
     found.globals.update(tables=tables, few_labels=FEW_LABELS)
     found.filters.update(
         title_of=title_of, name_of=name_of, count=count, percent=percent, number=number, value_text=value_text,
         interval_text=interval_text, held=held_together,
     )  # fmt: skip
     return found
-
-
-def _shown(value: Any) -> Any:
-    """Write out what cannot be seen in every text that is not our own markup."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _asset(name: str) -> Markup:
-    return Markup((files("triagedesk.evals.report") / name).read_text("utf-8"))  # noqa: S704 - a file of ours
-
-
-def _hash(text: str) -> str:
-    """Return what the content policy allows by: nothing else of the page can run."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 @dataclass(frozen=True)

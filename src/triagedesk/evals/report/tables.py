@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from triagedesk.evals.figures import DimensionScores, Figure, Scores
 from triagedesk.evals.metrics.scale import Scale
 from triagedesk.evals.report.words import count, interval_text, milliseconds, number, percent, value_text
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import DimensionScores, Figure, Scores
 from triagedesk.evals.slices import SliceScores
 
 MATRIX_LABELS = 12

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from triagedesk.evals.config import SEALED
+from triagedesk.evals.figures import DimensionScores, Figure, Scores
 from triagedesk.evals.folder import RUNNING
 from triagedesk.evals.report.beside import is_like_chance, is_near_majority, majority
 from triagedesk.evals.report.words import count, interval_text, number, percent, title_of
 from triagedesk.evals.run import Run
-from triagedesk.evals.scores import DimensionScores, Figure, Scores
 
 MAX_URGENT_MISS, MAX_SEVERE = 0.05, 0.01
 """How many urgent tickets may be missed (the limit of trauma triage: ACS-COT, 2014), and how many by two levels."""

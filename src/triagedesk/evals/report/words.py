@@ -1,16 +1,21 @@
-"""Figures and names as a reader sees them. Nothing here trusts text that came from a ticket or a model."""
+"""Metrics and systems as a reader sees them."""
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
-from markupsafe import Markup, escape
-
-from triagedesk.evals.scores import Figure
-
-DASH = "–"
-PERCENT = "\N{NO-BREAK SPACE}%"
+from triagedesk.evals.figures import Figure
+from triagedesk.pages.words import (
+    DASH,
+    PERCENT,
+    count,
+    held_together,
+    milliseconds,
+    number,
+    percent,
+    title_of,
+    visible,
+)
 
 NAMES = {
     "accuracy": "right", "macro_f1": "macro-F1", "qwk": "quadratic κ", "critical_recall": "most severe label found",
@@ -43,28 +48,6 @@ def system_name(key: str) -> str:
     return SYSTEMS.get(key, key.replace("_", " "))
 
 
-def title_of(dimension: str) -> str:
-    """Return a dimension's name as a heading."""
-    return dimension.replace("_", " ").capitalize()
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return .8123 as "81.2 %", a dash for None. 100 % and 0 % are never rounded to."""
-    if value is None:
-        return DASH
-    least = 10.0**-digits
-    if 0 < value < least / 200:
-        return f"< {least:.{digits}f}{PERCENT}"
-    if 1 - least / 200 < value < 1:
-        return f"> {100 - least:.{digits}f}{PERCENT}"
-    return f"{100 * value:.{digits}f}{PERCENT}"
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number, a dash for None."""
-    return DASH if value is None else f"{value:.{digits}f}"
-
-
 def is_share(metric: str) -> bool:
     """Say whether a metric is a share of rows."""
     return metric not in _PLAIN_NUMBERS
@@ -86,36 +69,6 @@ def interval_text(metric: str, figure: Figure | None) -> str:
     return f"{figure.low:.3f}{DASH}{figure.high:.3f}"
 
 
-def count(value: int) -> str:
-    """Return 12345 as "12,345"."""
-    return f"{value:,}"
-
-
-def milliseconds(value: float | None) -> str:
-    """Return a duration in ms below a second, else in s."""
-    if value is None:
-        return DASH
-    return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.1f} ms"
-
-
-def visible(text: str) -> str:
-    """Return text in which what a reader could not see, or what would turn the line round, is written out."""
-    if text.isprintable():
-        return text
-    return "".join(char if _is_seen(char) else f"⟦{ord(char):04X}⟧" for char in text)
-
-
-def _is_seen(char: str) -> bool:
-    return char.isprintable() or char in "\n\t" or unicodedata.category(char) == "Zs"
-
-
-def held_together(text: str) -> Markup:
-    """Return a sentence as HTML in which no interval is broken over two lines."""
-    words = (Markup("<span class=nb>{}</span>").format(word) if DASH in word else escape(word)
-             for word in visible(text).split(" "))  # fmt: skip
-    return Markup(" ").join(words)
-
-
 def figure_of(value: Any) -> Figure | None:
     """Read a figure of baselines.json; None for what is none."""
     if isinstance(value, Figure):
@@ -126,3 +79,9 @@ def figure_of(value: Any) -> Figure | None:
         return Figure(value=value["value"], low=value.get("low"), high=value.get("high"))
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
+
+
+__all__ = [
+    "DASH", "NAMES", "PERCENT", "SYSTEMS", "count", "figure_of", "held_together", "interval_text", "is_share",
+    "milliseconds", "name_of", "number", "percent", "system_name", "title_of", "value_text", "visible",
+]  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from triagedesk.models import Choice, ConfidenceKind, Suggestion
-from triagedesk.playbook.document import Automation, Document
+from triagedesk.playbook.document import Document
+from triagedesk.playbook.terms import Automation
 from triagedesk.service.desks.settings import DeskSettings, Mode
 
 URGENCY = "urgency"

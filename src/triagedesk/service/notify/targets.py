@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 
 import httpx2
 import yaml
-from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from triagedesk.classifiers.transport import check_base_url
 from triagedesk.errors import ConfigError
@@ -29,6 +29,23 @@ from triagedesk.service.notify.pagerduty import EVENTS_URL
 
 MAX_FILE_BYTES = 256 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def _checked(value: SecretStr) -> SecretStr:
+    """Refuse what alarms may not go to. The message never repeats the address: it may be the secret."""
+    address = value.get_secret_value()
+    try:
+        check_base_url(address)
+    except ConfigError as wrong:
+        raise ValueError(str(wrong).removeprefix("base_url: ").replace("api_key", "a secret")) from None
+    url = httpx2.URL(address)
+    if url.scheme != "https" and url.host not in _LOOPBACK:
+        raise ValueError("give an https:// address")
+    return value
+
+
+Address = Annotated[SecretStr, AfterValidator(_checked)]
+"""Where alarms may go: https, or this machine."""
 
 
 class _Target(Frozen):
@@ -46,14 +63,9 @@ class SlackTarget(_Target):
     """A channel, by its incoming webhook. The address is the secret. Slack takes one message a second."""
 
     type: Literal["slack"] = "slack"
-    url: SecretStr
+    url: Address
     per_minute: float = Field(default=60, gt=0, le=6000)
     burst: int = Field(default=1, ge=1, le=100)
-
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, value: SecretStr) -> SecretStr:
-        return _checked(value)
 
 
 class PagerDutyTarget(_Target):
@@ -61,15 +73,10 @@ class PagerDutyTarget(_Target):
 
     type: Literal["pagerduty"] = "pagerduty"
     routing_key: SecretStr
-    url: SecretStr = SecretStr(EVENTS_URL)
+    url: Address = SecretStr(EVENTS_URL)
     source: str = Field(default="triagedesk", min_length=1, max_length=100)
     per_minute: float = Field(default=100, gt=0, le=6000)
     kinds: frozenset[Kind] = frozenset({Kind.CRITICAL, Kind.SLA_BREACH})
-
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, value: SecretStr) -> SecretStr:
-        return _checked(value)
 
     @field_validator("routing_key")
     @classmethod
@@ -84,15 +91,10 @@ class WebhookTarget(_Target):
     """Any receiver, by a signed POST."""
 
     type: Literal["webhook"] = "webhook"
-    url: SecretStr
+    url: Address
     secret: SecretStr = Field(min_length=16)
     per_minute: float = Field(default=300, gt=0, le=60_000)
     burst: int = Field(default=20, ge=1, le=1000)
-
-    @field_validator("url")
-    @classmethod
-    def _safe(cls, value: SecretStr) -> SecretStr:
-        return _checked(value)
 
 
 class MailTarget(_Target):
@@ -144,19 +146,6 @@ class Targets(Frozen):
         if self.link is not None and not (self.link.startswith(("https://", "http://")) and self.link.isprintable()):
             raise ValueError("link: give an https:// address with {ticket_id}")
         return self
-
-
-def _checked(value: SecretStr) -> SecretStr:
-    """Refuse what alarms may not go to. The message never repeats the address: it may be the secret."""
-    address = value.get_secret_value()
-    try:
-        check_base_url(address)
-    except ConfigError as wrong:
-        raise ValueError(str(wrong).removeprefix("base_url: ").replace("api_key", "a secret")) from None
-    url = httpx2.URL(address)
-    if url.scheme != "https" and url.host not in _LOOPBACK:
-        raise ValueError("give an https:// address")
-    return value
 
 
 def load_targets(file: Path, environ: Mapping[str, str] | None = None) -> Targets:

@@ -11,6 +11,7 @@ from triagedesk.service.problems import documented
 from triagedesk.service.runtime import Runtime, runtime_of
 from triagedesk.service.store.database import StoreUnavailable
 from triagedesk.service.wire import Alive, Ready
+from triagedesk.settings import NO_SERVER
 
 router = APIRouter(tags=["health"])
 
@@ -52,7 +53,7 @@ async def _severe(runtime: Runtime) -> tuple[str, ...]:
 def _mild(runtime: Runtime) -> list[str]:
     desk = runtime.duty.desk
     reasons = []
-    if desk.model is None and runtime.settings.model != "rules":
+    if desk.model is None and runtime.settings.model not in NO_SERVER:
         reasons.append("no_model")
     if desk.breaker_state not in (None, CLOSED):
         reasons.append("breaker_open")

@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
-from pydantic_core import to_json
 
 from triagedesk.models import Ticket
-from triagedesk.service.access import Caller, admitted
+from triagedesk.service.access import Caller, admitted, enter
 from triagedesk.service.bodies import JSON, NDJSON, plain, raw, ticket_of
 from triagedesk.service.limits import BATCH_PATH
 from triagedesk.service.problems import Code, Refused, documented
+from triagedesk.service.routes.hangup import unless_gone
+from triagedesk.service.routes.plain import PlainRoute
 from triagedesk.service.routes.stream import stream_lines
 from triagedesk.service.runtime import Runtime, runtime_of
 from triagedesk.service.store.ids import is_id
-from triagedesk.service.store.records import Scope, StoredSuggestion
-from triagedesk.service.wire import Answer, answer_of
+from triagedesk.service.store.records import Claimed, Scope, StoredSuggestion
+from triagedesk.service.wire import Answer, answer_json
 
-T = TypeVar("T")
 router = APIRouter(tags=["suggestions"])
+quick = APIRouter(tags=["suggestions"], route_class=PlainRoute)
 
 MAX_KEY_CHARS = 255
 LOCAL = "local"
@@ -44,30 +45,35 @@ Deadline = Annotated[
 Again = Annotated[str | None, Header(description="the same key and body get the same answer, for a day")]
 
 
-@router.post(
-    "/v1/suggestions", response_model=Answer, openapi_extra={"requestBody": _BODY}, responses=documented(409, 415, 422)
-)
-async def suggest(
-    request: Request, runtime: Annotated[Runtime, Depends(runtime_of)],
-    key: Annotated[Caller, admitted(Scope.SUGGEST, spends=True)],
-    x_deadline_ms: Deadline = None, idempotency_key: Again = None,
-) -> Response:  # fmt: skip
+@quick.post(
+    "/v1/suggestions", response_model=Answer, openapi_extra={"requestBody": _BODY}, responses=documented(409, 415, 422),
+    dependencies=[admitted(Scope.SUGGEST, spends=True)],
+)  # fmt: skip
+async def suggest(request: Request, x_deadline_ms: Deadline = None, idempotency_key: Again = None) -> Response:
     """Suggest labels for one ticket, whatever the model does. A caller who hangs up ends the model's work."""
-    deadline_s = runtime.deadline_s(read_deadline(x_deadline_ms))
+    runtime = runtime_of(request)
+    key = await enter(request, runtime, Scope.SUGGEST, spends=True)
+    headers = request.headers
+    deadline_s = runtime.deadline_s(read_deadline(headers.get("x-deadline-ms", x_deadline_ms)))
+    again = headers.get("idempotency-key", idempotency_key)
     body, _ = await raw(request)
 
-    async def work() -> StoredSuggestion:
+    async def work(claimed: Claimed | None = None) -> StoredSuggestion:
         data = plain(body)
         known = isinstance(data, dict) and bool(data.get("id"))
-        return await runtime.reception.take(ticket_of(data), deadline_s=deadline_s, key=key, known=known)
+        return await runtime.reception.take(
+            ticket_of(data), deadline_s=deadline_s, key=key, known=known, claimed=claimed
+        )  # fmt: skip
 
     async def once() -> StoredSuggestion:
-        if idempotency_key is None:
-            return await work()
-        return await _once(runtime, key.id if key else LOCAL, idempotency_key, body, work)
+        return await work() if again is None else await _once(runtime, Claimed(_owner(key), again), body, work)
 
-    stored = await _unless_gone(request, runtime, once)
-    return Response(to_json(answer_of(stored)), media_type=JSON)
+    stored = await unless_gone(request, runtime.metrics.client_gone.inc, once)
+    return Response(answer_json(stored), media_type=JSON)
+
+
+def _owner(key: Caller) -> str:
+    return key.id if key else LOCAL
 
 
 @router.post(
@@ -97,13 +103,13 @@ async def suggest_many(
     if key is not None and len(tickets) > 1:
         runtime.gate.take(key, len(tickets) - 1)
 
-    async def one(row: object) -> dict[str, Any]:
+    async def one(row: object) -> bytes:
         data = plain(row) if isinstance(row, bytes) else row
         if key is not None:
             await runtime.gate.check_budget(key)
         known = isinstance(data, dict) and bool(data.get("id"))
         stored = await runtime.reception.take(ticket_of(data), deadline_s=deadline_s, key=key, known=known)
-        return {"suggestion": answer_of(stored)}
+        return answer_json(stored)
 
     return stream_lines(tickets, one, slots=runtime.batch_slots, gone=runtime.metrics.client_gone.inc)
 
@@ -117,7 +123,7 @@ async def read_suggestion(
     stored = await runtime.store.suggestions.get(suggestion_id) if is_id(suggestion_id, "s") else None
     if stored is None:
         raise Refused(Code.NOT_FOUND)
-    return Response(to_json(answer_of(stored)), media_type=JSON)
+    return Response(answer_json(stored), media_type=JSON)
 
 
 def read_deadline(text: str | None) -> float | None:
@@ -145,9 +151,10 @@ def _tickets(body: bytes, kind: str) -> list[Any]:
 
 
 async def _once(
-    runtime: Runtime, owner: str, sent: str, body: bytes, work: Callable[[], Awaitable[StoredSuggestion]]
+    runtime: Runtime, asked: Claimed, body: bytes, work: Callable[[Claimed], Awaitable[StoredSuggestion]]
 ) -> StoredSuggestion:
     """Let one of equal requests work, and all have its answer. Raises Refused while it works, and for another body."""
+    owner, sent = asked.key_id, asked.key
     if not (0 < len(sent) <= MAX_KEY_CHARS and sent.isascii() and sent.isprintable()):
         raise Refused(Code.IDEMPOTENCY_UNUSABLE)
     stale_s = runtime.service.max_deadline_s + 30
@@ -163,9 +170,7 @@ async def _once(
         return stored
     done = False
     try:
-        stored = await work()
-        with anyio.CancelScope(shield=True):
-            await keys.settle(owner, sent, stored.id)
+        stored = await work(asked)  # written down together with whose answer it is
         done = True
         return stored
     finally:
@@ -174,29 +179,4 @@ async def _once(
                 await keys.release(owner, sent)
 
 
-async def _unless_gone(request: Request, runtime: Runtime, work: Callable[[], Awaitable[T]]) -> T:
-    """Do work for as long as somebody waits for it: a caller who hangs up cancels it, upstream call and all."""
-    results: list[T] = []
-    raised: list[Exception] = []
-
-    async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        runtime.metrics.client_gone.inc()
-        tasks.cancel_scope.cancel()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(watch)
-        try:
-            results.append(await work())
-        except Exception as wrong:  # noqa: BLE001 - raised again below, outside of the group that would wrap it
-            raised.append(wrong)
-        tasks.cancel_scope.cancel()
-    if raised:
-        raise raised[0]
-    if not results:
-        raise Refused(Code.BODY_TIMEOUT, "the caller hung up")  # nobody reads it
-    return results[0]
-
-
-__all__ = ["Ticket", "router"]
+__all__ = ["Ticket", "quick", "router"]

@@ -19,6 +19,7 @@ from triagedesk.service.errands import CLASSIFY
 from triagedesk.service.office import Office, office_of
 from triagedesk.service.problems import Code, Refused, documented
 from triagedesk.service.runtime import Runtime, runtime_of
+from triagedesk.service.tracing import carried
 from triagedesk.service.wire import DeliveryOut
 
 router = APIRouter(tags=["webhooks"])
@@ -98,6 +99,7 @@ async def _taken_down(found: Inbound, runtime: Runtime) -> DeliveryOut:
     payload = {
         "desk": found.desk, "reference": found.reference,
         "ticket": found.ticket.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+        **carried(),
     }  # fmt: skip
     job = await runtime.store.deliveries.accept(found.desk, found.delivery_id, CLASSIFY, payload)
     return DeliveryOut(status="known" if job is None else "accepted")

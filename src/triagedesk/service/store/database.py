@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 
 import anyio
 from anyio import to_thread
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, text
 
 from triagedesk.service.store.connection import (
     PATIENCE_S,
-    Database,
     Now,
     StoreUnavailable,
     address,
-    open_engine,
     utc_now,
 )
 from triagedesk.service.store.deliveries import Deliveries
@@ -25,10 +22,12 @@ from triagedesk.service.store.feedback import FeedbackLog
 from triagedesk.service.store.idempotency import Idempotency
 from triagedesk.service.store.jobs import Jobs
 from triagedesk.service.store.keys import Keys
+from triagedesk.service.store.ledger import Ledger
 from triagedesk.service.store.migrate import downgrade, upgrade
 from triagedesk.service.store.outcomes import Outcomes
 from triagedesk.service.store.steps import Steps
 from triagedesk.service.store.suggestions import Suggestions
+from triagedesk.service.store.transactions import Database
 
 __all__ = ["Store", "StoreUnavailable", "downgrade", "open_store", "upgrade"]
 
@@ -46,12 +45,13 @@ class Store:
     jobs: Jobs
     steps: Steps
     idempotency: Idempotency
+    ledger: Ledger
 
     async def ping(self) -> None:
         """Ask the database for a sign of life. Raises StoreUnavailable."""
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(text("SELECT 1"))
+        def work(connection: Connection) -> None:
+            connection.execute(text("SELECT 1"))
 
         await self.database.read(work)
 
@@ -68,8 +68,7 @@ async def open_store(
     place = address(url)
     if migrate:
         await to_thread.run_sync(upgrade, url)
-    engine = open_engine(place, patience_s=patience_s)
-    database = Database(engine, now=now, patience_s=patience_s)
+    database = Database(place, now=now, patience_s=patience_s)
     try:
         yield Store(
             database,
@@ -81,7 +80,8 @@ async def open_store(
             jobs=Jobs(database),
             steps=Steps(database),
             idempotency=Idempotency(database),
+            ledger=Ledger(database),
         )
     finally:
         with anyio.CancelScope(shield=True):
-            await engine.dispose()
+            await database.close()

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, CursorResult, delete, select
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.ids import new_id
 from triagedesk.service.store.jobs import add_job
 from triagedesk.service.store.records import Delivery, Job, JobState
 from triagedesk.service.store.tables import DeliveryRow
+from triagedesk.service.store.transactions import Database
 
 MAX_ID = 100
 
@@ -28,8 +27,8 @@ class Deliveries:
     async def first(self, desk: str, delivery_id: str) -> bool:
         """Remember a delivery. Returns False where it was seen before."""
 
-        async def work(connection: AsyncConnection) -> bool:
-            return await self._taken(connection, desk, delivery_id, token)
+        def work(connection: Connection) -> bool:
+            return self._taken(connection, desk, delivery_id, token)
 
         token = new_id("d")
         return await self._database.write(work)
@@ -40,10 +39,10 @@ class Deliveries:
         Returns the job, or None where the delivery was seen before. Without a delivery id, every one is new.
         """
 
-        async def work(connection: AsyncConnection) -> Job | None:
-            if delivery_id is not None and not await self._taken(connection, desk, delivery_id, job.id):
+        def work(connection: Connection) -> Job | None:
+            if delivery_id is not None and not self._taken(connection, desk, delivery_id, job.id):
                 return None
-            await add_job(self._database, connection, job)
+            add_job(self._database, connection, job)
             return job
 
         now = self._database.now()
@@ -55,8 +54,8 @@ class Deliveries:
         known = stored_id(delivery_id)
         wanted = select(DeliveryRow.at).where(DeliveryRow.desk == desk, DeliveryRow.delivery_id == known)
 
-        async def work(connection: AsyncConnection) -> Delivery | None:
-            at = (await connection.execute(wanted)).scalar()
+        def work(connection: Connection) -> Delivery | None:
+            at = connection.execute(wanted).scalar()
             return None if at is None else Delivery(desk, delivery_id, at)
 
         return await self._database.read(work)
@@ -64,20 +63,20 @@ class Deliveries:
     async def forget(self, before: datetime) -> int:
         """Forget what is older: keep at least the replay window and a desk's last retry. Returns how many went."""
 
-        async def work(connection: AsyncConnection) -> int:
-            gone: CursorResult[Any] = await connection.execute(delete(DeliveryRow).where(DeliveryRow.at < before))
+        def work(connection: Connection) -> int:
+            gone: CursorResult[Any] = connection.execute(delete(DeliveryRow).where(DeliveryRow.at < before))
             return gone.rowcount
 
         return await self._database.write(work)
 
-    async def _taken(self, connection: AsyncConnection, desk: str, delivery_id: str, token: str) -> bool:
+    def _taken(self, connection: Connection, desk: str, delivery_id: str, token: str) -> bool:
         """Insert, and read whose insert stands: so it may be tried anew when a commit's answer got lost."""
         known = stored_id(delivery_id)
         insert = self._database.insert(DeliveryRow).values(
             desk=desk, delivery_id=known, at=self._database.now(), taken_by=token
         )
-        await connection.execute(insert.on_conflict_do_nothing())
-        stands = await connection.execute(
+        connection.execute(insert.on_conflict_do_nothing())
+        stands = connection.execute(
             select(DeliveryRow.taken_by).where(DeliveryRow.desk == desk, DeliveryRow.delivery_id == known)
         )
         return bool(stands.scalar_one() == token)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.records import Feedback, FeedbackKind, StoredSuggestion
 from triagedesk.service.store.suggestions import stored_suggestion
 from triagedesk.service.store.tables import FeedbackRow, SuggestionRow
+from triagedesk.service.store.transactions import Database
 
 _COLUMNS = [
     FeedbackRow.id.label("feedback_id"), FeedbackRow.suggestion_id, FeedbackRow.kind, FeedbackRow.labels,
@@ -29,12 +28,12 @@ class FeedbackLog:
     async def add(self, feedback: Feedback) -> bool:
         """Keep a word of feedback (the same id twice is one). Returns False where there is no such suggestion."""
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             values = {
                 "id": feedback.id, "suggestion_id": feedback.suggestion_id, "kind": feedback.kind.value,
                 "labels": dict(feedback.labels), "by": feedback.by, "at": feedback.at, "note": feedback.note,
             }  # fmt: skip
-            await connection.execute(self._database.insert(FeedbackRow).values(values).on_conflict_do_nothing())
+            connection.execute(self._database.insert(FeedbackRow).values(values).on_conflict_do_nothing())
 
         try:
             await self._database.write(work)
@@ -46,8 +45,8 @@ class FeedbackLog:
         """Return what was said of a suggestion, the oldest first."""
         wanted = select(*_COLUMNS).where(FeedbackRow.suggestion_id == suggestion_id).order_by(FeedbackRow.id)
 
-        async def work(connection: AsyncConnection) -> list[Feedback]:
-            return [_feedback(row) for row in await connection.execute(wanted)]
+        def work(connection: Connection) -> list[Feedback]:
+            return [_feedback(row) for row in connection.execute(wanted)]
 
         return await self._database.read(work)
 
@@ -68,8 +67,8 @@ class FeedbackLog:
         if after_id is not None:
             wanted = wanted.where(FeedbackRow.id > after_id)
 
-        async def work(connection: AsyncConnection) -> list[tuple[Feedback, StoredSuggestion]]:
-            found = await connection.execute(wanted.order_by(FeedbackRow.id).limit(limit))
+        def work(connection: Connection) -> list[tuple[Feedback, StoredSuggestion]]:
+            found = connection.execute(wanted.order_by(FeedbackRow.id).limit(limit))
             return [(_feedback(row), stored_suggestion(row)) for row in found]
 
         return await self._database.read(work)

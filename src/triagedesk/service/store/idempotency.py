@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, and_, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, CursorResult, and_, bindparam, delete, select, update
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.ids import new_id
-from triagedesk.service.store.records import Claim
+from triagedesk.service.store.records import Claim, Claimed
 from triagedesk.service.store.tables import IdempotencyRow
+from triagedesk.service.store.transactions import Database
+
+_SETTLE = (
+    update(IdempotencyRow)
+    .where(
+        IdempotencyRow.key_id == bindparam("whose"), IdempotencyRow.digest == bindparam("its_digest"),
+        IdempotencyRow.suggestion_id.is_(None),
+    )
+    .values(suggestion_id=bindparam("answer"))
+)  # fmt: skip
 
 
 class Idempotency:
@@ -31,12 +40,12 @@ class Idempotency:
         digest, token = _digest(key), new_id("i")
         its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
 
-        async def work(connection: AsyncConnection) -> Claim:
+        def work(connection: Connection) -> Claim:
             now = self._database.now()
             insert = self._database.insert(IdempotencyRow).values(
                 key_id=key_id, digest=digest, fingerprint=fingerprint, at=now, taken_by=token
             )
-            await connection.execute(
+            connection.execute(
                 insert.on_conflict_do_update(
                     index_elements=[IdempotencyRow.key_id, IdempotencyRow.digest],
                     set_={"fingerprint": fingerprint, "at": now, "taken_by": token},
@@ -46,37 +55,31 @@ class Idempotency:
                     ),
                 )
             )
-            row = (await connection.execute(select(IdempotencyRow).where(its))).one()
+            row = connection.execute(select(IdempotencyRow).where(its)).one()
             return Claim(row.taken_by == token, row.fingerprint, row.suggestion_id)
 
         return await self._database.write(work)
 
     async def settle(self, key_id: str, key: str, suggestion_id: str) -> None:
         """Say what the first request got; an answer that is there already stays."""
-        digest = _digest(key)
-
-        async def work(connection: AsyncConnection) -> None:
-            its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
-            open_ones = update(IdempotencyRow).where(its, IdempotencyRow.suggestion_id.is_(None))
-            await connection.execute(open_ones.values(suggestion_id=suggestion_id))
-
-        await self._database.write(work)
+        answered = [(Claimed(key_id, key), suggestion_id)]
+        await self._database.write(lambda connection: settle_all(connection, answered))
 
     async def release(self, key_id: str, key: str) -> None:
         """Give a claim back that came to nothing, so that the caller may try again."""
         digest = _digest(key)
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             its = and_(IdempotencyRow.key_id == key_id, IdempotencyRow.digest == digest)
-            await connection.execute(delete(IdempotencyRow).where(its, IdempotencyRow.suggestion_id.is_(None)))
+            connection.execute(delete(IdempotencyRow).where(its, IdempotencyRow.suggestion_id.is_(None)))
 
         await self._database.write(work)
 
     async def forget(self, before: datetime) -> int:
         """Forget what is older (a day is what callers expect). Returns how many went."""
 
-        async def work(connection: AsyncConnection) -> int:
-            gone: CursorResult[Any] = await connection.execute(delete(IdempotencyRow).where(IdempotencyRow.at < before))
+        def work(connection: Connection) -> int:
+            gone: CursorResult[Any] = connection.execute(delete(IdempotencyRow).where(IdempotencyRow.at < before))
             return gone.rowcount
 
         return await self._database.write(work)
@@ -84,3 +87,12 @@ class Idempotency:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def settle_all(connection: Connection, answered: Sequence[tuple[Claimed, str]]) -> None:
+    """Say what first requests got, within the caller's transaction."""
+    rows = [
+        {"whose": claimed.key_id, "its_digest": _digest(claimed.key), "answer": suggestion_id}
+        for claimed, suggestion_id in answered
+    ]
+    connection.execute(_SETTLE, rows)

@@ -6,15 +6,23 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, and_, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, func, select, update
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.ids import new_id
 from triagedesk.service.store.records import Job, JobState
 from triagedesk.service.store.tables import JobRow
+from triagedesk.service.store.transactions import Database
 
 MAX_ERROR = 300
+
+_DONE = (
+    update(JobRow)
+    .where(
+        JobRow.id == bindparam("its_id"), JobRow.state == JobState.RUNNING.value,
+        JobRow.attempts == bindparam("claims"),
+    )
+    .values(state=JobState.DONE.value, error=None, payload={})
+)  # fmt: skip
 
 
 class Jobs:
@@ -26,8 +34,8 @@ class Jobs:
     async def add(self, kind: str, payload: Mapping[str, Any], *, due_at: datetime | None = None) -> Job:
         """Queue a job, due now or later."""
 
-        async def work(connection: AsyncConnection) -> Job:
-            await add_job(self._database, connection, job)
+        def work(connection: Connection) -> Job:
+            add_job(self._database, connection, job)
             return job
 
         now = self._database.now()
@@ -39,8 +47,8 @@ class Jobs:
         if not jobs:
             return
 
-        async def work(connection: AsyncConnection) -> None:
-            await add_job(self._database, connection, *jobs)
+        def work(connection: Connection) -> None:
+            add_job(self._database, connection, *jobs)
 
         await self._database.write(work)
 
@@ -50,7 +58,7 @@ class Jobs:
         A job whose worker was killed is claimed again when its lease has ended; `attempts` counts every claim.
         """
 
-        async def work(connection: AsyncConnection) -> list[Job]:
+        def work(connection: Connection) -> list[Job]:
             now = self._database.now()
             ids = select(JobRow.id).where(
                 JobRow.state.in_([JobState.QUEUED.value, JobState.RUNNING.value]), JobRow.due_at <= now
@@ -62,9 +70,9 @@ class Jobs:
             if self._database.is_sqlite:
                 mine = JobRow.id.in_(chosen)
             else:
-                locked = await connection.execute(ids.with_for_update(skip_locked=True))
+                locked = connection.execute(ids.with_for_update(skip_locked=True))
                 mine = JobRow.id.in_(list(locked.scalars()))
-            taken = await connection.execute(
+            taken = connection.execute(
                 update(JobRow)
                 .where(mine)
                 .values(
@@ -86,6 +94,13 @@ class Jobs:
         """Say that a claimed job is done, and forget what it held. Returns False where somebody else has it."""
         return await self._mine(job, state=JobState.DONE.value, error=None, payload={})
 
+    async def done_all(self, jobs: Collection[Job]) -> None:
+        """Say of many claimed jobs that they are done; those that somebody else has by now stay his."""
+        if not jobs:
+            return
+        rows = [{"its_id": job.id, "claims": job.attempts} for job in jobs]
+        await self._database.write(lambda connection: connection.execute(_DONE, rows))
+
     async def retry(self, job: Job, due_at: datetime, error: str) -> bool:
         """Give a claimed job back, to be tried from `due_at` on; `error` is a closed reason, never a text."""
         return await self._mine(job, state=JobState.QUEUED.value, due_at=due_at, error=error[:MAX_ERROR])
@@ -97,8 +112,8 @@ class Jobs:
     async def revive(self, job_id: str) -> bool:
         """Queue a dead letter anew, with its attempts forgotten. Returns False where there is none of that id."""
 
-        async def work(connection: AsyncConnection) -> bool:
-            done: CursorResult[Any] = await connection.execute(
+        def work(connection: Connection) -> bool:
+            done: CursorResult[Any] = connection.execute(
                 update(JobRow)
                 .where(JobRow.id == job_id, JobRow.state == JobState.DEAD.value)
                 .values(state=JobState.QUEUED.value, attempts=0, due_at=self._database.now())
@@ -110,8 +125,8 @@ class Jobs:
     async def get(self, job_id: str) -> Job | None:
         """Return a job, or None."""
 
-        async def work(connection: AsyncConnection) -> Job | None:
-            row = (await connection.execute(select(JobRow).where(JobRow.id == job_id))).first()
+        def work(connection: Connection) -> Job | None:
+            row = connection.execute(select(JobRow).where(JobRow.id == job_id)).first()
             return None if row is None else _job(row)
 
         return await self._database.read(work)
@@ -120,8 +135,8 @@ class Jobs:
         """Return dead letters, the newest first."""
         wanted = select(JobRow).where(JobRow.state == JobState.DEAD.value)
 
-        async def work(connection: AsyncConnection) -> list[Job]:
-            found = await connection.execute(wanted.order_by(JobRow.due_at.desc(), JobRow.id.desc()).limit(limit))
+        def work(connection: Connection) -> list[Job]:
+            found = connection.execute(wanted.order_by(JobRow.due_at.desc(), JobRow.id.desc()).limit(limit))
             return [_job(row) for row in found]
 
         return await self._database.read(work)
@@ -129,8 +144,8 @@ class Jobs:
     async def depth(self) -> dict[JobState, int]:
         """Count the jobs in each state, for the metrics and for /readyz."""
 
-        async def work(connection: AsyncConnection) -> dict[JobState, int]:
-            found = await connection.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
+        def work(connection: Connection) -> dict[JobState, int]:
+            found = connection.execute(select(JobRow.state, func.count()).group_by(JobRow.state))
             counted = {JobState(state): count for state, count in found}
             return {state: counted.get(state, 0) for state in JobState}
 
@@ -141,13 +156,13 @@ class Jobs:
         dead = select(JobRow.id).where(JobRow.state == JobState.DEAD.value)
         kept = dead.order_by(JobRow.due_at.desc(), JobRow.id.desc()).limit(dead_kept).scalar_subquery()
 
-        async def work(connection: AsyncConnection) -> int:
+        def work(connection: Connection) -> int:
             gone = 0
             for condition in (
                 and_(JobRow.state == JobState.DONE.value, JobRow.due_at < before),
                 and_(JobRow.state == JobState.DEAD.value, JobRow.id.not_in(kept)),
             ):
-                done: CursorResult[Any] = await connection.execute(delete(JobRow).where(condition))
+                done: CursorResult[Any] = connection.execute(delete(JobRow).where(condition))
                 gone += done.rowcount
             return gone
 
@@ -157,14 +172,14 @@ class Jobs:
         """Change a job that this caller still holds: the number of claims tells whose it is."""
         held = and_(JobRow.id == job.id, JobRow.state == JobState.RUNNING.value, JobRow.attempts == job.attempts)
 
-        async def work(connection: AsyncConnection) -> bool:
-            done: CursorResult[Any] = await connection.execute(update(JobRow).where(held).values(**values))
+        def work(connection: Connection) -> bool:
+            done: CursorResult[Any] = connection.execute(update(JobRow).where(held).values(**values))
             return done.rowcount > 0
 
         return await self._database.write(work)
 
 
-async def add_job(database: Database, connection: AsyncConnection, *jobs: Job) -> None:
+def add_job(database: Database, connection: Connection, *jobs: Job) -> None:
     """Queue jobs within the caller's transaction."""
     rows = [
         {
@@ -173,7 +188,7 @@ async def add_job(database: Database, connection: AsyncConnection, *jobs: Job) -
         }
         for job in jobs
     ]  # fmt: skip
-    await connection.execute(database.insert(JobRow).on_conflict_do_nothing(), rows)
+    connection.execute(database.insert_new(JobRow), rows)
 
 
 def _job(row: Row[Any]) -> Job:

@@ -65,7 +65,7 @@ def connected(url: str) -> Iterator[Connection]:
     prepare(place)
     is_sqlite = place.drivername == SQLITE
     engine = create_engine(
-        place.set(drivername="sqlite") if is_sqlite else place,
+        place,
         connect_args=connect_args(place, PATIENCE_S * 15), hide_parameters=True,
     )  # fmt: skip
     if is_sqlite:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, select
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.records import Outcome, OutcomeKind
 from triagedesk.service.store.tables import OutcomeRow
+from triagedesk.service.store.transactions import Database
 
 
 class Outcomes:
@@ -22,11 +22,11 @@ class Outcomes:
     async def add(self, outcome: Outcome) -> bool:
         """Keep an outcome. Returns False where the same kind at the same moment is known already; that one stays."""
 
-        async def work(connection: AsyncConnection) -> bool:
+        def work(connection: Connection) -> bool:
             insert = self._database.insert(OutcomeRow).values(
                 ticket_id=outcome.ticket_id, kind=outcome.kind.value, at=outcome.at, value=outcome.value
             )
-            done = await connection.execute(insert.on_conflict_do_nothing().returning(OutcomeRow.kind))
+            done = connection.execute(insert.on_conflict_do_nothing().returning(OutcomeRow.kind))
             return done.first() is not None
 
         return await self._database.write(work)
@@ -43,8 +43,13 @@ class Outcomes:
     async def _read(self, wanted: Select[OutcomeRow]) -> list[Outcome]:
         ordered = wanted.order_by(OutcomeRow.at, OutcomeRow.ticket_id, OutcomeRow.kind)
 
-        async def work(connection: AsyncConnection) -> Sequence[Outcome]:
-            found = await connection.execute(ordered)
-            return [Outcome(row.ticket_id, OutcomeKind(row.kind), row.at, row.value) for row in found]
+        def work(connection: Connection) -> Sequence[Outcome]:
+            found = connection.execute(ordered)
+            return [outcome_of(row) for row in found]
 
         return list(await self._database.read(work))
+
+
+def outcome_of(row: Row[Any]) -> Outcome:
+    """Read a row of the table."""
+    return Outcome(row.ticket_id, OutcomeKind(row.kind), row.at, row.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 
@@ -48,6 +50,27 @@ class StepState(StrEnum):
     WAITING = "waiting"
     NOTIFIED = "notified"
     CLOSED = "closed"
+
+
+class Written(Mapping[str, Any]):
+    """A JSON object that was written already: kept and sent as it stands, parsed only where somebody looks into it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __getitem__(self, name: str) -> Any:
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    @cached_property
+    def _read(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads(self.text)
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +162,43 @@ class Claim:
     first: bool
     fingerprint: str
     suggestion_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Money that a key spent on a day ("2026-11-22", UTC), in billionths of a dollar."""
+
+    key_id: str
+    day: str
+    nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Whose Idempotency-Key a suggestion answers."""
+
+    key_id: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is written down with a suggestion, together or not at all.
+
+    `steps` and `jobs` come with it; the steps of the suggestion before, which it takes the place of, are closed.
+    """
+
+    stored: StoredSuggestion
+    steps: tuple[StepDue, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    spent: Spent | None = None
+    claimed: Claimed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a ticket when it comes: the newest suggestion the same caller got, its steps, the outcomes."""
+
+    previous: StoredSuggestion | None = None
+    steps: tuple[StepDue, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()

@@ -6,12 +6,11 @@ import dataclasses
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Row, delete, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, CursorResult, Row, delete, select
 
-from triagedesk.service.store.connection import Database
 from triagedesk.service.store.records import StoredSuggestion
 from triagedesk.service.store.tables import SuggestionRow
+from triagedesk.service.store.transactions import Database
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(StoredSuggestion))
 
@@ -27,21 +26,17 @@ class Suggestions:
         if not stored:
             return
 
-        async def work(connection: AsyncConnection) -> None:
-            rows = [{name: getattr(one, name) for name in _FIELDS} for one in stored]
-            await connection.execute(self._database.insert(SuggestionRow).on_conflict_do_nothing(), rows)
-
-        await self._database.write(work)
+        await self._database.write(lambda connection: add_suggestions(self._database, connection, *stored))
 
     async def get(self, suggestion_id: str) -> StoredSuggestion | None:
         """Return one, or None."""
 
-        async def work(connection: AsyncConnection) -> StoredSuggestion | None:
-            found = await connection.execute(select(SuggestionRow).where(SuggestionRow.id == suggestion_id))
+        def work(connection: Connection) -> StoredSuggestion | None:
+            found = connection.execute(select(SuggestionRow).where(SuggestionRow.id == suggestion_id))
             row = found.first()
             return None if row is None else stored_suggestion(row)
 
-        return await self._database.read(work)
+        return await self._database.glance(work)
 
     async def newest(
         self, ticket_id: str, *, key_id: str | None = None, source_desk: str | None = None
@@ -53,11 +48,11 @@ class Suggestions:
         if source_desk is not None:
             wanted = wanted.where(SuggestionRow.source_desk == source_desk)
 
-        async def work(connection: AsyncConnection) -> StoredSuggestion | None:
-            row = (await connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(1))).first()
+        def work(connection: Connection) -> StoredSuggestion | None:
+            row = connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(1)).first()
             return None if row is None else stored_suggestion(row)
 
-        return await self._database.read(work)
+        return await self._database.glance(work)
 
     async def between(
         self,
@@ -79,8 +74,8 @@ class Suggestions:
         if before_id is not None:
             wanted = wanted.where(SuggestionRow.id < before_id)
 
-        async def work(connection: AsyncConnection) -> list[StoredSuggestion]:
-            found = await connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(limit))
+        def work(connection: Connection) -> list[StoredSuggestion]:
+            found = connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(limit))
             return [stored_suggestion(row) for row in found]
 
         return await self._database.read(work)
@@ -88,10 +83,8 @@ class Suggestions:
     async def forget(self, before: datetime) -> int:
         """Delete what is older, with its feedback and steps. Returns how many suggestions went."""
 
-        async def work(connection: AsyncConnection) -> int:
-            gone: CursorResult[Any] = await connection.execute(
-                delete(SuggestionRow).where(SuggestionRow.created_at < before)
-            )
+        def work(connection: Connection) -> int:
+            gone: CursorResult[Any] = connection.execute(delete(SuggestionRow).where(SuggestionRow.created_at < before))
             return gone.rowcount
 
         return await self._database.write(work)
@@ -100,3 +93,9 @@ class Suggestions:
 def stored_suggestion(row: Row[Any]) -> StoredSuggestion:
     """Read a row of the table (or a wider one that holds its columns)."""
     return StoredSuggestion(**{name: getattr(row, name) for name in _FIELDS})
+
+
+def add_suggestions(database: Database, connection: Connection, *stored: StoredSuggestion) -> None:
+    """Keep suggestions within the caller's transaction; one whose id is there already stays as it was."""
+    rows = [{name: getattr(one, name) for name in _FIELDS} for one in stored]
+    connection.execute(database.insert_new(SuggestionRow), rows)

@@ -22,6 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from triagedesk.service.store.records import Written
+
 
 class UtcTime(types.TypeDecorator[datetime]):
     """A moment: aware when it goes in, UTC when it comes out."""
@@ -63,13 +65,15 @@ class AnyText(types.TypeDecorator[str]):
 
 
 class JsonText(types.TypeDecorator[Any]):
-    """Plain data as JSON in ASCII; no NaN and no infinity gets in."""
+    """Plain data as JSON in ASCII, or JSON as it was written; no NaN and no infinity gets in."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: Any, _dialect: Dialect) -> str | None:
         """Write it. Raises ValueError for what JSON cannot carry."""
+        if isinstance(value, Written):
+            return value.text
         return None if value is None else json.dumps(value, allow_nan=False, separators=(",", ":"))
 
     def process_result_value(self, value: str | None, _dialect: Dialect) -> Any:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from triagedesk.errors import ConfigError
-from triagedesk.evals.adapters import PUBLIC, csv_lines, public_set
+from triagedesk.evals.adapters import PUBLIC, PUBLIC_ROOT, Public, adapted, csv_lines, public_set
 from triagedesk.evals.config import flat
-from triagedesk.evals.datasets import PUBLIC_ROOT, adapted
 from triagedesk.evals.gold import Gold, GoldError, checked, parsed_lines
 from triagedesk.playbook import Playbook
 
@@ -44,22 +43,28 @@ def columns_of(path: Path | None) -> dict[str, str]:
     return columns
 
 
-def values_of(path: Path, columns: Mapping[str, str] | None = None) -> Values:
+def values_of(path: Path, columns: Mapping[str, str] | None = None, *, public: Public | None = None) -> Values:
     """Yield the lines of a labelled set as gold values with their numbers. Raises ConfigError when it is unusable.
 
-    `columns` maps our fields to the columns of a CSV file.
+    `columns` maps our fields to the columns of a CSV file; `public` says whose layout it has where its name does not.
     """
     file = found(path)
     if file.suffix.lower() in (".csv", ".tsv"):
         return csv_lines(file, columns or {})
-    public = public_set(file)
+    public = public or public_set(file)
     return adapted(file, public.adapt) if public is not None else parsed_lines(file)
 
 
-def rows_of(path: Path, playbook: Playbook, columns: Mapping[str, str] | None = None) -> list[Gold]:
-    """Read a labelled set. Raises GoldError at the first line that is wrong, or when there is none."""
+def read_gold(
+    path: Path | str, playbook: Playbook, columns: Mapping[str, str] | None = None, *, public: Public | None = None
+) -> list[Gold]:
+    """Read a labelled set (.jsonl, .csv, or a public set by its name or file), checked against the playbook's labels.
+
+    `columns` maps our fields to the columns of a CSV file. Raises GoldError at the first line that is wrong, or when
+    there is none; ConfigError when the file cannot be read.
+    """
     rows = []
-    for row, problem in checked(values_of(path, columns), playbook):
+    for row, problem in checked(values_of(Path(path), columns, public=public), playbook):
         if row is None:
             raise GoldError(f"{path}: {problem}; `triagedesk eval data check` names every line")
         rows.append(row)
