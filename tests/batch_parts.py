@@ -58,6 +58,8 @@ class ModelServer:
                 writer.write(f"{start}{headers}\r\n".encode() + data)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
             writer.close()
 
     def _page(self, path: str) -> tuple[Said, object]:
@@ -103,6 +105,7 @@ async def _stop(listening: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0.01)  # closed connections are taken down in the loop's next rounds
 
 
 # A process that has everything imported, and forks one for each command {"argv": …, "env": …, "kill_at": n}. The fork

@@ -96,7 +96,7 @@ def test_a_server_that_is_always_busy_is_not_waited_for_without_end(tmp_path: Pa
     source, target = write(tmp_path / "in.jsonl", questions(40)), tmp_path / "out.jsonl"
     with model_server(lambda _: Said(429, {"retry-after": "0.01"})) as server:
         tally = batch(server, source, target, settings={"breaker_probe_s": 0.02})
-    assert tally.sources == {"rules": 40}
+    assert (tally.answered, tally.sources["model"]) == (40, 0)
     assert set(tally.fallbacks) <= {"rate_limited", "breaker_open"}
     assert TRIES <= tally.asked_again <= 4 * PATIENCE  # a few rows patiently, then no more
 
@@ -105,7 +105,7 @@ def test_an_empty_account_is_no_reason_to_wait(tmp_path: Path) -> None:
     source, target = write(tmp_path / "in.jsonl", questions(40)), tmp_path / "out.jsonl"
     with model_server(lambda _: Said(401)) as server:
         tally = batch(server, source, target, settings={"breaker_probe_s": 5.0})
-    assert (tally.asked_again, tally.sources) == (0, {"rules": 40})
+    assert (tally.asked_again, tally.answered, tally.sources["model"]) == (0, 40, 0)
     assert tally.seconds < 5
 
 

@@ -32,7 +32,7 @@ def killed_again_and_again(forking: Forks, *argv: str, seed: int, **env: Any) ->
     """Run the command until it ends by itself, killed at random steps up to twenty times; returns how often."""
     steps = random.Random(seed)
     for kills in range(KILLS):
-        code = forking.run(*argv, kill_at=steps.randint(1, 14), **env)
+        code = forking.run(*argv, kill_at=steps.randint(1, 10), **env)
         if code != -9:
             assert code == 1, forking.said
             return kills

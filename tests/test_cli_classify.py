@@ -106,11 +106,11 @@ def test_json_and_plain_text_are_read(
     assert (found["ticket_id"] == "T-1") == (b"T-1" in data)
 
 
-def test_without_a_key_it_says_once_that_rules_answer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_key_it_says_once_that_no_model_answers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", "--json", SMOKE]) == 0
     shown = capsys.readouterr()
     assert json.loads(shown.out)["provenance"]["fallback_reason"] == "no_model"
-    assert shown.err.startswith("No model key: rules answer. To add a model: set OPENAI_API_KEY")
+    assert shown.err.startswith("No model key: answered without one. To add a model: set OPENAI_API_KEY")
     assert shown.err.count("\n") == 1
 
 

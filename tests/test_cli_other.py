@@ -199,7 +199,7 @@ def test_findings_are_told_with_their_line_and_errors_make_code_1(capsys: pytest
 def test_the_doctor_is_content_without_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, 0, "doctor").splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["✓", "playbook"], ["✓", "prompt"], ["✓", "cache"], ["✓", "language"], ["–", "model"],
+        ["✓", "playbook"], ["✓", "prompt"], ["✓", "cache"], ["✓", "language"], ["✓", "fallback"], ["–", "model"],
     ]  # fmt: skip
     assert "OPENAI_API_KEY" in lines[-1]
 

@@ -190,8 +190,9 @@ class Desk:
             )  # fmt: skip
         elif provenance.fallback_reason and self._asking is not None:
             self._log.warning(
-                "rules answered", ticket_id=ticket.id, reason=provenance.fallback_reason, ms=provenance.elapsed_ms
-            )
+                "no model answer", ticket_id=ticket.id, reason=provenance.fallback_reason, ms=provenance.elapsed_ms,
+                source=provenance.source.value,
+            )  # fmt: skip
 
     def question(self, ticket: Ticket, *, now: datetime | None = None) -> Question | None:
         """Return what the model would be asked about a ticket at the moment `now`, or None where it would not be asked.

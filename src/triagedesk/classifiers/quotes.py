@@ -20,6 +20,8 @@ LEAST = 0.35
 """A further quote is shown where its heaviest word weighs this share of the ticket's heaviest."""
 MAX_LOOKED_AT = 32
 """The heaviest words of a ticket; three quotes are found among fewer."""
+SHORTEST, WITHOUT_SPACES = 4, 0x2E80
+"""The letters of the shortest word that a quote may consist of, and the script from which on words are shorter: CJK."""
 GAP = 2
 JOINTS = " ,'’-"
 """What may stand between two words of one quote, and how many of it; a quote never runs over a sentence's end."""
@@ -58,7 +60,7 @@ class Quotes:
             first, last = self._widened(weights, place, taken)
             taken.update(range(first, last + 1))
             span = self._place(first, last)
-            if span is not None:
+            if span is not None and any(self._tells(each) for each in range(first, last + 1)):
                 most -= 1
                 yield span, self._reading.quote(span)
 
@@ -91,6 +93,11 @@ class Quotes:
 
     def _is_number(self, place: int) -> bool:
         return self._reading.text[self._starts[place] : self._ends[place]].isnumeric()
+
+    def _tells(self, place: int) -> bool:
+        """Say whether a word may stand alone in a quote: "ab" or "the" weighs something and shows nobody why."""
+        word = self._reading.text[self._starts[place] : self._ends[place]]
+        return len(word) >= SHORTEST or ord(word[0]) >= WITHOUT_SPACES
 
     def _place(self, first: int, last: int) -> Span | None:
         start = self._starts[first]

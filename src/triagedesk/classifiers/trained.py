@@ -140,14 +140,13 @@ class _Found:
 
 
 def _reasons(found: _Found, quotes: Quotes, margins: Scores) -> Iterator[Reason]:
-    """Yield one to three reasons, what weighed most first: quoted words, and the rules' reason where they agree."""
+    """Yield one to three reasons: the rules' where they agree, which is a whole sentence, then the quoted words."""
     spoken = list(quotes.best(margins, MAX_REASONS)) if found.words > HEARD else []
     text = f"These words speak for {found.label}."
     learned = [Reason(text=text, quote=quote, field=span.field, start=span.start, end=span.end)
                for span, quote in spoken]  # fmt: skip
-    from_rules = list(found.agreed[:1]) if found.votes > 0 else []
-    ordered = [*from_rules, *learned] if found.votes > found.words else [*learned, *from_rules]
-    yield from ordered[:MAX_REASONS] or [Reason(text=f"No word of the ticket speaks for {found.label}; nothing else "
+    from_rules = found.agreed[:1] if found.votes > 0 else ()
+    yield from [*from_rules, *learned][:MAX_REASONS] or [Reason(text=f"No word of the ticket speaks for {found.label}; nothing else "
                                                      "is likelier.")]  # fmt: skip
 
 

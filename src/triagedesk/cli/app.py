@@ -167,7 +167,7 @@ def demo(
     deadline: DeadlineOption = None,
     playbook: PlaybookOption = None,
 ) -> None:
-    """Classify the bundled sample tickets. Needs no key: rules answer unless --model or --base-url is given."""
+    """Classify the bundled sample tickets. Needs no key: no model is asked unless --model or --base-url is given."""
     from triagedesk.cli.demo import run
 
     raise typer.Exit(run(Options(model, base_url, deadline, playbook)))

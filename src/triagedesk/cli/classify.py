@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from triagedesk.settings import Settings
 
 NO_MODEL = (
-    "No model key: rules answer. To add a model: set OPENAI_API_KEY, or --model local/PATH.gguf, or --base-url URL"
+    "No model key: answered without one. To add a model: set OPENAI_API_KEY, or --model local/PATH.gguf, or --base-url URL"
 )
 
 
@@ -60,7 +60,7 @@ def _verdict(suggestion: Suggestion) -> int:
 
     sys.stdout.flush()
     advice = WHAT_TO_DO[FallbackReason(reason)]
-    warn(f"error: rules answered, not {suggestion.provenance.model}: {reason}: {advice}")
+    warn(f"error: {suggestion.provenance.source.value} answered, the model could not be asked: {reason}: {advice}")
     return 2
 
 
@@ -80,7 +80,7 @@ def _held_back() -> Iterator[io.StringIO]:
 
 
 def lacks_model(settings: Settings) -> bool:
-    """Say whether rules answer because nothing else is set up, rather than by choice."""
+    """Say whether no model answers because nothing else is set up, rather than by choice."""
     return settings.chosen_model is None and settings.model not in NO_SERVER
 
 

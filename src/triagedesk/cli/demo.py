@@ -17,6 +17,7 @@ from triagedesk.cli.options import Options
 from triagedesk.cli.terminal import console, excerpt, inert
 from triagedesk.desk import open_desk
 from triagedesk.models import Choice, Suggestion, Ticket
+from triagedesk.playbook import load_playbook
 
 if TYPE_CHECKING:
     from triagedesk.desk import Desk
@@ -32,8 +33,10 @@ NEXT = (
 
 def run(options: Options) -> int:
     """Print the table and what to try next. Raises ConfigError, and TicketError for a playbook of other channels."""
-    flagged = options.model is not None or options.base_url is not None
-    settings = options.settings() if flagged else options.settings().model_copy(update={"model": "rules"})
+    settings = options.settings()
+    if options.model is None and options.base_url is None:  # a key in the environment must not cost anything here
+        there = load_playbook(settings.playbook).trained_file.is_file()
+        settings = settings.model_copy(update={"model": "trained" if there else "rules"})
     answers, playbook = run_loop(_all(settings))
     out = console(sys.stdout)
     out.print(_table(answers, playbook))

@@ -135,11 +135,23 @@ def language(settings: Settings) -> Finding:
     return Finding("✓", "language", f"detects; the playbook reads {', '.join(languages)}")
 
 
+def second_line(settings: Settings) -> Finding:
+    """Load who answers where the model does not."""
+    from triagedesk.second_line import open_second_line
+
+    try:
+        spared = settings.model_copy(update={"cascade": None})
+        found = open_second_line(spared, load_playbook(settings.playbook), None).identity
+    except ConfigError as wrong:
+        return Finding("✗", "fallback", str(wrong), grave=True)
+    return Finding("✓", "fallback", f"{found} under the rules' floors" if found else "rules")
+
+
 def model(settings: Settings) -> Finding:
     """Ask the model one tiny question, within the deadline."""
     chosen = settings.chosen_model
     if chosen is None:
-        return Finding("–", "model", f"none: rules answer. To add one: {WHAT_TO_DO[FallbackReason.NO_MODEL]}")
+        return Finding("–", "model", f"none is asked. To add one: {WHAT_TO_DO[FallbackReason.NO_MODEL]}")
     at = f"{chosen} at {shown(settings.base_url)}" if settings.base_url else chosen
     try:
         run_loop(_probe(settings))
@@ -168,4 +180,4 @@ def shown(address: str) -> str:
     return f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
 
 
-CHECKS: tuple[Check, ...] = (playbook, prompt, cache, language, model)
+CHECKS: tuple[Check, ...] = (playbook, prompt, cache, language, second_line, model)

@@ -83,9 +83,11 @@ def _check(job: Job) -> None:
 def _identity(settings: Settings, job: Job, playbook: Playbook, sources: Sources) -> str:
     """Name the batch by all that decides its answers."""
     digest = hashlib.blake2b(sources.digest(), digest_size=16)
-    if settings.prompt is not None:
-        digest.update(settings.prompt.read_bytes())
-    digest.update("\n".join((playbook.identity, settings.chosen_model or "rules", format_of(job.target))).encode())
+    for path in (settings.prompt, settings.trained):
+        if path is not None:
+            digest.update(path.read_bytes())
+    who = f"{settings.chosen_model} {settings.model} {settings.second_line} {settings.cascade} {settings.pack}"
+    digest.update("\n".join((playbook.identity, who, format_of(job.target))).encode())
     return digest.hexdigest()
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
@@ -207,12 +208,13 @@ class Database:
         turns, self._waiting = self._waiting, []
         for turn in turns:
             turn.taken = True
+        work, committed = partial(_in_turn, turns=turns), False
         try:
-            await self._patiently(
-                lambda: self._reached.run(lambda connection: _in_turn(connection, turns), writes=True)
-            )
-        except StoreUnavailable:
-            for turn in turns:
+            with suppress(StoreUnavailable):  # which each of them is told
+                await self._patiently(lambda: self._reached.run(work, writes=True))
+                committed = True
+        finally:
+            for turn in () if committed else turns:
                 turn.outcome, turn.failed = [], StoreUnavailable()
 
     async def close(self) -> None:
