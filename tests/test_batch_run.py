@@ -22,7 +22,7 @@ import pytest
 from triagedesk.batch import Job, Tally, run_batch
 from triagedesk.batch.account import log_path
 from triagedesk.batch.flow import AHEAD
-from triagedesk.batch.journal import open_journal
+from triagedesk.batch.journal import open_journal, parts_path
 from triagedesk.batch.output import errors_path
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.models import Choice, Provenance, Reason, Response, Source, Step, Suggestion, Ticket, Tokens
@@ -234,6 +234,17 @@ def test_a_csv_goes_on_below_its_header(tmp_path: Path) -> None:
     run(StandIn(), source, target)
     rows = list(csv.DictReader(io.StringIO(target.read_text())))
     assert [row["ticket_id"] for row in rows] == ["t0", "t1", "t2"]
+
+
+def test_a_batch_that_stopped_on_ray_is_not_begun_anew_without_saying_so(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"body": "Hello"}\n')
+    parts_path(target).mkdir()
+    with pytest.raises(ConfigError, match="--engine ray"):
+        run(StandIn(), source, target)
+    run(StandIn(), source, target, overwrite=True)
+    assert not parts_path(target).exists()
+    assert len(target.read_bytes().splitlines()) == 1
 
 
 def test_a_complete_batch_is_not_replaced_unless_told_to(tmp_path: Path) -> None:

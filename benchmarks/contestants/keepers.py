@@ -145,6 +145,8 @@ async def _asked(config: Turn, ask: callers.Ask) -> Keeper:
     """Let a library fill its own cache, then ask the same again."""
     for text in config["texts"]:
         await ask(text)
+    await asyncio.sleep(0.5)  # some store behind the answer
+    await ask(config["texts"][0])  # and some import at their first hit
 
     async def hit(number: int) -> object:
         return await ask(config["texts"][number])
@@ -174,7 +176,7 @@ async def _litellm(config: Turn, **options: Any) -> Keeper:
     import litellm
     from litellm.caching.caching import Cache
 
-    litellm.cache = Cache(**options)
+    litellm.cache = Cache(max_messages=None, **options)  # it keeps nothing of more than four messages otherwise
     return await _asked(config, await callers.litellm(config, callers.answer_model(config["labels"])))
 
 

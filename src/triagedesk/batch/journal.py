@@ -26,6 +26,11 @@ except ImportError:  # Windows: no lock there, the journal still names the batch
     fcntl = None  # type: ignore[assignment]
 
 
+def parts_path(target: Path) -> Path:
+    """Return the folder where the parts of a batch on Ray stand."""
+    return target.with_name(target.name + ".parts")
+
+
 def journal_path(target: Path) -> Path:
     """Return where OUT's journal stands."""
     return target.with_name(target.name + ".journal")

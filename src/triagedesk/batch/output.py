@@ -7,6 +7,7 @@ beside it: OUT appears only when it is complete.
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic_core import to_json
 
 from triagedesk.batch.account import ANSWER, PROBLEM, Account, AsFinished, Counts, InOrder, log_path
 from triagedesk.batch.finish import finish
-from triagedesk.batch.journal import Journal, journal_path, open_journal
+from triagedesk.batch.journal import Journal, journal_path, open_journal, parts_path
 from triagedesk.batch.linefile import LineFile
 from triagedesk.batch.lines import Line, csv_header, line_for
 from triagedesk.batch.streams import compression_of, format_of
@@ -169,6 +170,8 @@ def open_output(
 
 
 def _enter(output: Output, journal: Journal, target: Path, identity: str, *, resume: bool, overwrite: bool) -> None:
+    if parts_path(target).is_dir() and not overwrite:
+        raise ConfigError(f"{target}: a batch on Ray stopped here; go on with --engine ray, or pass --overwrite")
     known = journal.identity
     is_ours = known == identity and resume and not overwrite
     finished = journal.finished
@@ -178,6 +181,7 @@ def _enter(output: Output, journal: Journal, target: Path, identity: str, *, res
         output.go_on()
     elif overwrite or not (_holds(target) or (known and _holds(work_path(target)))):
         journal.name("")  # first forget: a kill between these lines must not mix two batches
+        shutil.rmtree(parts_path(target), ignore_errors=True)
         output.begin()
         journal.name(identity)
         output.go_on()

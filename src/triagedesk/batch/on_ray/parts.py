@@ -14,15 +14,11 @@ from typing import BinaryIO, NamedTuple
 from pydantic_core import from_json, to_json
 
 from triagedesk.batch.finish import finish
+from triagedesk.batch.journal import parts_path
 from triagedesk.batch.output import errors_path, is_made_at_the_end, work_path
 
 _SUFFIX = ".part"
 _CHUNK = 1024 * 1024
-
-
-def parts_path(target: Path) -> Path:
-    """Return the folder where OUT's parts stand."""
-    return target.with_name(target.name + ".parts")
 
 
 class Part(NamedTuple):
