@@ -16,7 +16,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-
 from quality import replaced
 
 from triagedesk import Settings, load_playbook

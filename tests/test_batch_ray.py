@@ -29,11 +29,12 @@ from triagedesk.settings import Settings
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
+from triagedesk.batch.journal import parts_path
 from triagedesk.batch.on_ray import Classify, Spread, run_on_ray, sendable
 from triagedesk.batch.on_ray.asking import Answers
 from triagedesk.batch.on_ray.blocks import END, Input, as_table, from_table, read_blocks
 from triagedesk.batch.on_ray.ledger import BLOCK_TRIES, MAX_PAUSE_S, ROW_TRIES, Ledger
-from triagedesk.batch.on_ray.parts import Part, Parts, parts_path
+from triagedesk.batch.on_ray.parts import Part, Parts
 from triagedesk.batch.on_ray.sending import received
 
 pytestmark = pytest.mark.filterwarnings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from desk_parts import default_playbook, fake_model, label, settings, ticket
 from llm_parts import run
 from triagedesk import Desk, Suggestion, open_desk
+from triagedesk.batch import Job, Tally, run_batch
+from triagedesk.cli.batch_summary import summarise
 from triagedesk.confidence import CalibrationCurve, DimensionCalibration, Entry
 from triagedesk.errors import ConfigError
 from triagedesk.models import Choice, Classification, ConfidenceKind, Reason, Source
@@ -170,3 +173,31 @@ def test_a_file_that_is_no_trained_classifier_is_refused_where_it_was_asked_for_
     assert opened_with(playbook=file) == "rules"
     with pytest.raises(ConfigError, match=r"own\.trained\.safetensors"):
         opened_with(playbook=file, trained=beside)
+
+
+def test_a_batch_with_a_cascade_asks_about_the_unsure_alone_and_says_what_that_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    words = (
+        "I forgot my password and need a reset link",
+        "I was charged twice, please refund",
+        "Hm?",
+        "About that thing",
+    )
+    source.write_text("".join(json.dumps({"id": f"t{i}", "body": body}) + "\n" for i, body in enumerate(words)))
+
+    async def work() -> Tally:
+        given = settings(second_line="trained", cascade=0.6, price_prompt=1.0, price_completion=4.0)
+        async with open_desk(given) as desk:
+            return await run_batch(desk, Job(source, target))
+
+    with fake_model() as model:
+        tally = run(work)
+        assert len(model.sent) == tally.sources["model"]
+    assert 0 < tally.spared < len(words)
+    assert tally.spared + tally.sources["model"] == len(words)
+    summarise(tally, target)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"model spared {tally.spared} (" in told
+    assert "tokens, $0.0" in told

@@ -11,16 +11,17 @@ import anyio
 
 from triagedesk.budget import Budget
 from triagedesk.classifiers.rules import RulesClassifier
+from triagedesk.deskfiles import Calibrations, DeskFiles, read_files
 from triagedesk.errors import ConfigError, FallbackReason
 from triagedesk.evidence import ground
 from triagedesk.logs import get_logger
 from triagedesk.models import Classification, Provenance, Source, Suggestion, Ticket
 from triagedesk.opinions import Considered, Opinion
-from triagedesk.playbook import Facts, Playbook, is_overdue, load_playbook
+from triagedesk.playbook import Facts, Playbook, is_overdue
 from triagedesk.policy import Policy, Verdict
 from triagedesk.reading import SEPARATOR, Reading
 from triagedesk.remembered import Remembered, View, view_key
-from triagedesk.second_line import SecondLine, open_second_line
+from triagedesk.second_line import SecondLine
 from triagedesk.settings import NO_SERVER, Settings
 from triagedesk.tidy import read
 from triagedesk.tracing import of_suggestion, traced_async
@@ -29,15 +30,9 @@ if TYPE_CHECKING:
     from triagedesk.asking import Asking, Question
     from triagedesk.cache import CacheStats
     from triagedesk.classifiers.limits import Listener
-    from triagedesk.confidence import Entry
     from triagedesk.policy.apply import Measure
 
-    Calibrations = dict[tuple[str | None, str | None], Entry]
-    Files = tuple[Playbook, Calibrations | None, SecondLine]
-
 Now = Callable[[], datetime]
-RULES: tuple[str | None, str | None] = (None, None)
-"""Where the rules' calibration stands: they answer without model and prompt."""
 
 
 class Desk:
@@ -283,7 +278,7 @@ def _parted(text: str, reading: Reading) -> tuple[str, str, str]:
 
 @asynccontextmanager
 async def open_desk(
-    settings: Settings | None = None, *, now: Now | None = None, files: Files | None = None
+    settings: Settings | None = None, *, now: Now | None = None, files: DeskFiles | None = None
 ) -> AsyncIterator[Desk]:
     """Wire a desk from settings (default: from the environment), warm it up, and close it in the same place.
 
@@ -301,23 +296,3 @@ async def open_desk(
         desk = Desk(settings, playbook, asking, now=now, calibrations=measured, second_line=second_line)
         await anyio.to_thread.run_sync(desk.warm_up)
         yield desk
-
-
-def read_files(settings: Settings) -> Files:
-    """Read playbook, calibration and what was trained: of a large playbook that takes a second. Raises ConfigError."""
-    playbook = load_playbook(settings.playbook)
-    measured = calibrations(settings, playbook)
-    return playbook, measured, open_second_line(settings, playbook, measured.get(RULES) if measured else None)
-
-
-def calibrations(settings: Settings, playbook: Playbook) -> Calibrations | None:
-    """Read what was measured of this playbook's confidences, where a file is set or stands beside the playbook."""
-    file = settings.calibration or playbook.calibration_file
-    if settings.calibration is None and not file.is_file():
-        return None
-    from triagedesk.confidence import read_calibration  # most desks have no such file
-
-    found = read_calibration(file).for_playbook(playbook.reading_hash)
-    if not found:
-        get_logger("desk").info("calibration ignored", file=str(file), reason="measured with another playbook")
-    return found

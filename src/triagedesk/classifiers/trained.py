@@ -21,6 +21,7 @@ from triagedesk.confidence import kept
 from triagedesk.models import Choice, Classification, ConfidenceKind, Reason
 from triagedesk.playbook import Playbook
 from triagedesk.reading import Reading
+from triagedesk.tracing import traced
 
 MAX_REASONS = 3
 HEARD = 0.5
@@ -60,6 +61,7 @@ class TrainedClassifier:
         self.manifest: Manifest = file.manifest
         self.identity: str = file.identity
 
+    @traced("trained")
     def classify(self, reading: Reading, rules: Classification) -> Classification:
         """Decide every dimension that was learned; in the others the rules' choice stands.
 
@@ -146,8 +148,8 @@ def _reasons(found: _Found, quotes: Quotes, margins: Scores) -> Iterator[Reason]
     learned = [Reason(text=text, quote=quote, field=span.field, start=span.start, end=span.end)
                for span, quote in spoken]  # fmt: skip
     from_rules = found.agreed[:1] if found.votes > 0 else ()
-    yield from [*from_rules, *learned][:MAX_REASONS] or [Reason(text=f"No word of the ticket speaks for {found.label}; nothing else "
-                                                     "is likelier.")]  # fmt: skip
+    nothing = Reason(text=f"No word of the ticket speaks for {found.label}; nothing else is likelier.")
+    yield from [*from_rules, *learned][:MAX_REASONS] or [nothing]
 
 
 def _margin(scores: Scores, place: int) -> float:

@@ -30,7 +30,7 @@ def _facts(tally: Tally, target: Path) -> list[tuple[str, str]]:
         ("urgency", counts(tally.urgencies)),
         ("source", counts(tally.sources)),
         ("no model answer", counts(tally.fallbacks)),
-        ("model spared", _share(tally.spared, tally.answered)),
+        ("model spared", _spared(tally)),
         ("same question", _share(tally.same_question, tally.answered)),
         ("asked again", str(tally.asked_again or "")),
         ("to review", _share(tally.review, tally.answered)),
@@ -46,6 +46,17 @@ def _facts(tally: Tally, target: Path) -> list[tuple[str, str]]:
 def counts(counter: dict[str, int]) -> str:
     """Return "high 12, low 3", the most frequent first."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counter.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _spared(tally: Tally) -> str:
+    """Say how many rows the cascade kept from the model, and what these would have cost at the asked rows' price."""
+    asked = tally.sources["model"]
+    saved = ""
+    if tally.spared and asked:
+        tokens = (tally.prompt_tokens + tally.completion_tokens) * tally.spared // asked
+        money = "" if tally.cost_usd is None else f", ${tally.cost_usd * tally.spared / asked:.4f}"
+        saved = f", about {tokens:,} tokens{money} saved"
+    return _share(tally.spared, tally.answered) + saved
 
 
 def _share(count: int, of: int) -> str:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from triagedesk.settings import Settings
 
 NO_MODEL = (
-    "No model key: answered without one. To add a model: set OPENAI_API_KEY, or --model local/PATH.gguf, or --base-url URL"
+    "No model key: answered without one. To add a model: set OPENAI_API_KEY, or --model local/PATH.gguf, "
+    "or --base-url URL"
 )
 
 

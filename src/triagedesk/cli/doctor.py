@@ -92,7 +92,7 @@ def playbook(settings: Settings) -> Finding:
 
 def _measured(settings: Settings, loaded: Playbook) -> str:
     """Say whose confidences are measured, where there is a calibration file. Raises ConfigError."""
-    from triagedesk.desk import calibrations
+    from triagedesk.deskfiles import calibrations
 
     found = calibrations(settings, loaded)
     if found is None:

@@ -15,7 +15,8 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
-from triagedesk.desk import Desk, open_desk, read_files
+from triagedesk.desk import Desk, open_desk
+from triagedesk.deskfiles import read_files
 from triagedesk.errors import ConfigError, FallbackReason, PlaybookError
 from triagedesk.logs import get_logger
 from triagedesk.models import Ticket
