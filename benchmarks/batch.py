@@ -1,7 +1,7 @@
 """Batches: CPU per row beside the work that cannot be left out, memory by size, wall beside the ideal, two processes.
 
     python benchmarks/batch.py [ROWS]                 everything, scaled: ROWS of rules (default 5,000)
-    python benchmarks/batch.py --memory 10000 1000000 peak memory of the command by rows, rules alone
+    python benchmarks/batch.py --memory 10000 1000000 peak memory of the command by rows, by rules and trained
     python benchmarks/batch.py --waiting 100000       wall with a model that takes 200 ms, 64 in flight
     python benchmarks/batch.py --processes 5000       rows a second by one process and by two
 
@@ -121,10 +121,10 @@ def memory(sizes: list[int], folder: Path, target: str = "out.jsonl") -> list[Fi
     """Peak memory of the command by the input's size; flat means that the last is hardly more than the first."""
     figures, least = [], 0.0
     for rows in sizes:
-        seconds, peak = command(folder, repeated_rows(folder / "memory.jsonl", rows), target, "--model", "rules")
+        seconds, peak = command(folder, repeated_rows(folder / "memory.jsonl", rows), target, "--model", "trained")
         least = least or peak
         figures.append(
-            Figure("batch", f"peak memory at {rows:,} rows by rules, to {Path(target).suffix}", peak, "MB",
+            Figure("batch", f"peak memory at {rows:,} rows by rules and trained, to {Path(target).suffix}", peak, "MB",
                    note=f"{seconds:.0f} s; {peak - least:+.0f} MB over {sizes[0]:,} rows")
         )  # fmt: skip
     return figures
