@@ -124,7 +124,7 @@ def test_ctrl_c_leaves_the_batch_at_the_provider_and_cancel_ends_it(
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "the batch runs on at the provider: the same command takes it up again, and with --cancel ends it" in err
     assert CANARY not in err
     assert via(api, "--cancel") == 0

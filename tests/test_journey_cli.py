@@ -164,13 +164,13 @@ def test_an_error_in_a_playbook_names_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", ["error_401"], ids=["wrong key"])
-def test_a_wrong_key_or_address_is_an_answer_by_rules_and_one_line_of_the_doctor(
+def test_a_wrong_key_or_address_is_an_answer_all_the_same_and_one_line_of_the_doctor(
     server: MisbehavingServer, fault: str, tmp_path: Path
 ) -> None:
     given = ("--model", "openai/made-up", "--base-url", server.url(fault))
     done = triagedesk(tmp_path, "classify", "--json", *given, "hello", OPENAI_API_KEY=f"sk-{SECRET}")
     assert done.returncode == 2  # the answer is there, and one line says what the operator must mend
-    assert json.loads(done.stdout)["provenance"]["source"] == "rules"
+    assert json.loads(done.stdout)["provenance"]["source"] == "trained"
     assert len(done.stderr.decode().strip().splitlines()) == 1
     assert SECRET not in (done.stdout + done.stderr).decode()
     found = triagedesk(tmp_path, "doctor", *given, OPENAI_API_KEY=f"sk-{SECRET}")

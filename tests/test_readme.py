@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gzip
 import json
 import shlex
 import shutil
@@ -33,11 +34,18 @@ STAY = ("triagedesk serve", "triagedesk mcp")
 """What runs until it is told to stop: started for real in tests/test_service_api.py and tests/test_service_mcp.py."""
 
 
+ELSEWHERE = ("--via batch-api", "--engine ray")
+"""What needs a provider or a cluster: run for real in tests/test_cli_batch_api.py and tests/test_batch_ray.py."""
+
+
 def commands() -> list[str]:
     """Every triagedesk command that the README shows and that ends by itself, without its comment."""
     lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
     shown = [line.split("  #")[0].strip().removeprefix(".venv/bin/") for line in lines]
-    return [line for line in shown if line.startswith("triagedesk ") and line not in STAY]
+    return [
+        line for line in shown
+        if line.startswith("triagedesk ") and line not in STAY and not any(option in line for option in ELSEWHERE)
+    ]  # fmt: skip
 
 
 def outputs() -> dict[str, str]:
@@ -58,6 +66,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "ticket.json").write_text(json.dumps({"body": "My card was charged twice."}), encoding="utf-8")
     rows = "id,body\n1,My card was charged twice.\n2,Where is my invoice?\n"
     (made / "tickets.csv").write_text(rows, encoding="utf-8")
+    labelled = (README.parent / "evals/datasets/support/dev.jsonl").read_text(encoding="utf-8").splitlines()[:200]
+    (made / "accepted.jsonl").write_text("\n".join(labelled) + "\n", encoding="utf-8")
+    (made / "export").mkdir()
+    (made / "export/a.jsonl.gz").write_bytes(gzip.compress(b'{"body": "Where is my invoice?"}\n'))
     evals_folder(made)
     return made
 

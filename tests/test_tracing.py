@@ -164,7 +164,8 @@ def test_a_sampler_that_drops_everything_leaves_nothing(monkeypatch: pytest.Monk
 
 @contextmanager
 def collected(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[None]:
-    """Trace to a collector."""
+    """Trace to a collector, with the log as it is by default."""
+    monkeypatch.delenv("TRIAGEDESK_LOG", raising=False)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
     with open_telemetry(True) as tracer, traced_by(tracer):
         yield
