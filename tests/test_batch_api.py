@@ -238,6 +238,23 @@ def test_a_refused_key_stops_the_batch_in_one_line_and_the_state_stays(api: Fake
     assert len(api.uploads) == len(api.batches) == 1
 
 
+def test_a_server_that_refuses_the_first_connection_is_not_waited_for(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no connection .*check base_url .*the same command goes on"):
+        run_through("http://127.0.0.1:9/v1", folder, pauses=pauses)
+    with pytest.raises(ConfigError, match="no connection"):  # nor when it goes on with what was planned
+        run_through("http://127.0.0.1:9/v1", folder, pauses=pauses)
+
+
+def test_a_server_that_goes_away_later_is_waited_for_and_each_pause_is_told(api: FakeBatchApi, folder: Path) -> None:
+    api.faults = {"GET /batches/*": [500, 429, "drop before"]}
+    ran = run_through(api.base_url, folder)
+    assert ran.sources == ["model"] * 5
+    assert ran.notes == [
+        "provider_5xx; asked again in 5 s (2 of 10)", "rate_limited; asked again in 10 s (3 of 10)",
+        "connect; asked again in 20 s (4 of 10)",
+    ]  # fmt: skip
+
+
 def test_polls_come_less_and_less_often(api: FakeBatchApi, folder: Path) -> None:
     pauses = run_through(api.base_url, folder, first_poll_s=30.0, longest_poll_s=60.0).pauses
     assert pauses == [30.0, 45.0, 60.0]  # validating, in progress, finalizing

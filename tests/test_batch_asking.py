@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from batch_parts import ModelServer, Said, model_server
-from triagedesk import desk as desk_module
+from triagedesk import deskfiles
 from triagedesk.batch import Job, Tally, run_batch
 from triagedesk.batch.asker import TRIES
 from triagedesk.batch.pace import FIRST, PATIENCE
@@ -35,7 +35,7 @@ A_TICKET_USD = 1290 / 1_000_000
 def _one_playbook() -> Iterator[None]:
     """Load the playbook once for all these tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(desk_module, "load_playbook", cache(load_playbook))
+        patch.setattr(deskfiles, "load_playbook", cache(load_playbook))
         yield
 
 
@@ -169,7 +169,7 @@ def test_a_limit_stops_cleanly_and_a_higher_one_goes_on(tmp_path: Path) -> None:
         options: dict[str, Any] = {"settings": PRICES, "concurrency": 4}
         first = batch(server, source, target, max_cost_usd=9.5 * A_TICKET_USD, **options)
         assert first.stopped
-        assert 10 <= len(server.asked) <= 13  # what was in flight when the limit was reached came to its end
+        assert len(server.asked) == 10  # the tenth reaches the limit; nothing else was in flight any more
         assert first.answered == len(server.asked) == len(target.read_bytes().splitlines())
         same = batch(server, source, target, max_cost_usd=9.5 * A_TICKET_USD, **options)
         assert (same.stopped, same.answered) == (True, 0)
@@ -180,6 +180,35 @@ def test_a_limit_stops_cleanly_and_a_higher_one_goes_on(tmp_path: Path) -> None:
     assert Counter(server.asked).most_common(1)[0][1] == 1
     assert len(target.read_bytes().splitlines()) == 40
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize("concurrency", [pytest.param(None, id="auto"), pytest.param(64, id="fixed")])
+def test_a_limit_is_not_passed_by_more_than_a_question_however_many_may_be_in_flight(
+    tmp_path: Path, concurrency: int | None
+) -> None:
+    source, target = write(tmp_path / "in.jsonl", questions(200)), tmp_path / "out.jsonl"
+    together: list[int] = []
+
+    def decide(number: int) -> Said:
+        together.append(server.in_flight)
+        return Said(after_s=0.02)
+
+    with model_server(decide) as server:
+        tally = batch(server, source, target, settings=PRICES, concurrency=concurrency,
+                      max_cost_usd=39.5 * A_TICKET_USD)  # fmt: skip
+    assert tally.stopped
+    assert tally.spent_usd == pytest.approx(40 * A_TICKET_USD)
+    assert together[:2] == [0, 0]  # until a price is known they go one by one
+    assert server.most_in_flight >= 2 * FIRST  # and then side by side
+
+
+def test_a_price_of_nothing_holds_nobody_back(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "in.jsonl", questions(60)), tmp_path / "out.jsonl"
+    with model_server(lambda _: Said(after_s=0.02)) as server:
+        free = {"price_prompt": 0.0, "price_completion": 0.0}
+        tally = batch(server, source, target, settings=free, concurrency=16, max_cost_usd=0.01)
+    assert (tally.stopped, tally.answered) == (False, 60)
+    assert server.most_in_flight >= 12
 
 
 def test_a_limit_without_prices_is_refused(tmp_path: Path) -> None:

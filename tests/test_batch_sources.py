@@ -7,10 +7,13 @@ import csv
 import gzip
 import json
 import lzma
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +23,10 @@ import pytest
 from triagedesk.batch.columns import read_map
 from triagedesk.batch.rows import DAMAGED, Row
 from triagedesk.batch.sources import open_sources
+from triagedesk.batch.streams import ZSTD_BYTES
 from triagedesk.errors import ConfigError
+
+Unpacking = Callable[[], Callable[[bytes], bytes]]
 
 WORDS = frozenset(("email", "live_chat", "standard", "vip"))
 
@@ -58,24 +64,44 @@ def test_a_packed_file_is_read_like_the_plain_one(tmp_path: Path, suffix: str, p
     assert bodies(rows(tmp_path / f"in.csv{suffix}", 1)) == ["two"]
 
 
-@pytest.mark.parametrize(("suffix", "pack"), PACKED)
+def noise(count: int) -> list[str]:
+    """Return texts that do not pack well, so that a cut is felt in the middle of them."""
+    random = Random(8)
+    return [random.randbytes(110).hex() for _ in range(count)]
+
+
+CUT = [
+    pytest.param(".gz", gzip.compress, lambda: zlib.decompressobj(wbits=31).decompress, 0, id="gzip"),
+    pytest.param(".bz2", partial(bz2.compress, compresslevel=1), lambda: bz2.BZ2Decompressor().decompress, 0,
+                 id="bzip2"),
+    pytest.param(".xz", lzma.compress, lambda: lzma.LZMADecompressor().decompress, 0, id="xz"),
+    pytest.param(".zst", zstd, None, ZSTD_BYTES, id="zstandard"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "pack", "unpacking", "lost_bytes"), CUT)
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
-def test_a_packed_file_that_is_cut_off_ends_with_one_bad_row(
-    tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes], kind: str
+def test_of_a_packed_file_that_is_cut_off_every_row_before_the_cut_is_read_and_then_the_next_file(
+    tmp_path: Path, kind: str, suffix: str, pack: Callable[[bytes], bytes], unpacking: Unpacking | None, lost_bytes: int
 ) -> None:
-    numbers = [str(number * 7919 % 100_003) for number in range(40_000)]
-    data = json_lines(*numbers) if kind == "jsonl" else "\n".join(["body", *numbers, ""]).encode()
-    packed = pack(data)
-    (tmp_path / f"in.{kind}{suffix}").write_bytes(packed[: len(packed) // 2])
+    texts = noise(2000)
+    data = json_lines(*texts) if kind == "jsonl" else "\n".join(["body", *texts, ""]).encode()
+    cut = pack(data)[: len(pack(data)) // 3]
+    (tmp_path / f"in.{kind}{suffix}").write_bytes(cut)
     (tmp_path / "late.jsonl").write_bytes(json_lines("after"))
-    try:
-        found = bodies(rows(f"{tmp_path}/*"))
-    except ConfigError as wrong:  # bzip2 and Zstandard may give no byte of the only block
-        assert "damaged" in str(wrong)  # noqa: PT017 - either way it is told, never read as if it were whole
-        return
-    assert found[-2:] == [DAMAGED, "after"]
-    assert found.count(DAMAGED) == 1
-    assert found[:-2] == numbers[: len(found) - 2]
+    found = rows(f"{tmp_path}/*")
+    there = unpacking()(cut).count(b"\n") - (kind == "csv") if unpacking else 2000 // 3
+    assert bodies(found)[-2:] == [DAMAGED, "after"]
+    assert bodies(found)[:-2] == texts[: len(found) - 2]
+    assert there - lost_bytes // 200 - 1 <= len(found) - 2 <= there if lost_bytes else len(found) - 2 == there
+    assert len(found) > 500
+    assert rows(f"{tmp_path}/*", 500) == found[500:]  # a batch goes on in such a file, too
+
+
+def test_a_packed_file_with_not_one_line_left_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl.gz").write_bytes(gzip.compress(json_lines(*noise(10)))[:30])
+    with pytest.raises(ConfigError, match="pack it anew, or take it out"):
+        rows(tmp_path / "in.jsonl.gz")
 
 
 def test_a_file_that_is_not_what_its_suffix_says_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -175,6 +201,14 @@ def test_a_row_of_parquet_that_is_no_ticket_tells_its_number_and_id(tmp_path: Pa
     path = write_parquet(tmp_path / "in.parquet", id=["a", "b"], body=["hello", None])
     bad = rows(path)[1]
     assert (bad.line, bad.id, bad.ticket) == (2, "b", None)
+
+
+def test_parquet_without_a_column_for_the_text_lists_the_columns_it_has(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "in.parquet", Nr=["secret"], Beschreibung=["secret"])
+    with pytest.raises(ConfigError, match="holds the text; there are Nr, Beschreibung; pass --map body=COLUMN") as told:
+        rows(path)
+    assert "first line" not in str(told.value)
+    assert "secret" not in str(told.value)
 
 
 def foreign(tmp_path: Path, kind: str) -> Path:

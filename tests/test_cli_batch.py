@@ -88,8 +88,17 @@ def test_bad_rows_make_exit_code_1_and_an_error_file(capsys: pytest.CaptureFixtu
             "leave it out",
             id="processes-with-a-model",
         ),
+        pytest.param(
+            ("in.jsonl", "out.jsonl", "--pack", "4", "--model", "rules"), "--pack: is for a model", id="packs-of-rules"
+        ),
+        pytest.param(
+            ("in.jsonl", "out.jsonl", "--pack", "4", "--model", "trained"), "leave it out", id="packs-of-trained"
+        ),
+        pytest.param(("in.jsonl", "out.jsonl", "--pack", "4"), "--pack: is for a model", id="packs-of-no-model"),
         pytest.param(("missing.jsonl", "out.jsonl"), "missing.jsonl: No such file", id="missing-input"),
         pytest.param(("in.jsonl", "in.jsonl"), "same file", id="same-file"),
+        pytest.param((".", "out.jsonl"), "out.jsonl: stands in the folder that is read", id="output-in-the-input"),
+        pytest.param(("*.jsonl", "out.jsonl"), "out.jsonl: matches the pattern of IN", id="output-matches-the-input"),
         pytest.param(("in.jsonl", "done.jsonl"), "done.jsonl: exists already; pass --overwrite", id="output-exists"),
         pytest.param(("no-header.csv", "out.jsonl"), "no column for the text", id="csv-without-text"),
         pytest.param(("in.jsonl", "no/out.jsonl"), "its folder does not exist", id="missing-folder"),

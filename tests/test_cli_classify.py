@@ -158,7 +158,9 @@ def test_a_list_in_a_json_file_is_no_ticket(capsys: pytest.CaptureFixture[str], 
         pytest.param(("classify", "x", "--deadline", "soon"), "write a time such as 5s", id="deadline-in-words"),
         pytest.param(("classify", "x", "--deadline", "0"), "deadline_s", id="deadline-of-nothing"),
         pytest.param(("classify", "x", "--deadline", "nan"), "write a time such as 5s", id="deadline-not-a-number"),
-        pytest.param(("classify", "x", "--model", "gpt"), "rules, trained, openai/NAME or local/PATH.gguf", id="unknown-model"),
+        pytest.param(
+            ("classify", "x", "--model", "gpt"), "rules, trained, openai/NAME or local/PATH.gguf", id="unknown-model"
+        ),
         pytest.param(("classify", "x", "--base-url", "ftp://a"), "http:// or https://", id="wrong-address"),
         pytest.param(("classify", "x", "--playbook", "missing.yaml"), "missing.yaml: cannot be read", id="no-playbook"),
         pytest.param(("classify", "x", "--colour"), "see triagedesk classify --help", id="unknown-option"),
@@ -303,3 +305,13 @@ def test_a_pipe_is_no_ticket_file(capsys: pytest.CaptureFixture[str], tmp_path: 
     for option in ("--ticket", "--playbook", "--prompt"):
         assert main(["classify", *RULES, option, str(tmp_path / "pipe.json")]) == 2
         assert "not a regular file" in capsys.readouterr().err
+
+
+def test_the_name_of_a_file_is_not_taken_for_a_ticket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ticket.txt").write_text("I smell gas", encoding="utf-8")
+    assert main(["classify", "ticket.txt"]) == 2
+    assert "--ticket ticket.txt" in capsys.readouterr().err
+    assert main(["classify", "no-file.txt", "--model", "rules"]) == 0

@@ -277,3 +277,12 @@ def test_every_way_of_failing_has_a_remedy(reason: FallbackReason) -> None:
 def test_check_refuses_what_classify_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "p.yaml").write_text(DEFAULT.read_text().replace('"{issue}_{tier}_{channel}"', '"{issue"', 1))
     assert main(["playbook", "check", str(tmp_path / "p.yaml")]) == 2
+
+
+def test_a_playbook_that_was_begun_brings_its_trained_classifier(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "mine.trained.safetensors" in said(capsys, 0, "playbook", "init", "mine.yaml")
+    assert "✓ fallback  trained/default@" in said(capsys, 0, "doctor", "--playbook", "mine.yaml")
+    text = Path("mine.yaml").read_text(encoding="utf-8").replace("product_inquiry", "inquiry")
+    Path("mine.yaml").write_text(text, encoding="utf-8")
+    shown = said(capsys, 1, "doctor", "--playbook", "mine.yaml")
+    assert "mine.trained.safetensors was made for other labels" in shown

@@ -201,3 +201,38 @@ def test_a_batch_with_a_cascade_asks_about_the_unsure_alone_and_says_what_that_s
     told = " ".join(capsys.readouterr().err.split())
     assert f"model spared {tally.spared} (" in told
     assert "tokens, $0.0" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["The app crashes when I open report {}", "Please cancel contract {}", "Ma facture {} est fausse"]
+)
+def test_what_an_order_is_numbered_changes_no_label(text: str) -> None:
+    async def work() -> set[tuple[str, ...]]:
+        async with open_desk(Settings(model="trained")) as desk:
+            found = [await desk.suggest(ticket(text.format(number))) for number in ("7", "123", "4711", "881233")]
+            return {tuple(choice.label for choice in one.labels.values()) for one in found}
+
+    assert len(run(work)) == 1
+
+
+@pytest.mark.parametrize("text", ["?", "! !", "!!!! zzzz", "😀😀"], ids=["question", "signs", "no-word", "emoji"])
+def test_where_nothing_is_said_nothing_is_sure(text: str) -> None:
+    async def work() -> Suggestion:
+        async with open_desk(Settings(model="trained")) as desk:
+            return await desk.suggest(ticket(text))
+
+    found = run(work)
+    assert found.needs_review
+    assert max(choice.confidence or 0.0 for choice in found.labels.values()) < 0.8
+
+
+def test_a_label_that_a_floor_holds_is_not_doubted_and_its_escalation_quotes_the_same_words() -> None:
+    async def work() -> Suggestion:
+        async with open_desk(Settings(model="trained")) as desk:
+            return await desk.suggest(ticket("My charger started smoking, please tell me which cable to buy"))
+
+    found = run(work)
+    assert label(found) == "critical"
+    assert found.labels["urgency"].confidence is None or found.labels["urgency"].confidence > 0.5
+    assert "ungrounded_reason" not in found.review_reasons
+    assert "smoking" in (found.labels["escalation"].reasons[0].quote or "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from triagedesk.desk import open_desk
 from triagedesk.errors import ConfigError, FallbackReason, TicketError
 from triagedesk.models import Suggestion, Ticket
 from triagedesk.settings import Settings
-from triagedesk.telemetry import open_telemetry
+from triagedesk.telemetry import Losses, open_telemetry
 from triagedesk.tracing import Fact, Kind, traced_by
 
 CANARY = "CANARY-7731"
@@ -186,6 +187,7 @@ def test_a_collector_that_hangs_delays_no_suggestion_and_an_end_only_within_boun
     assert 0.2 <= ended < 2
     (told,) = capsys.readouterr().err.strip().splitlines()
     assert "collector_hangs" in told
+    assert "count=1200" in told  # four spans a ticket
 
 
 @pytest.mark.parametrize("status", [400, 500], ids=["refuses", "fails"])
@@ -197,6 +199,47 @@ def test_a_collector_that_does_not_take_spans_costs_one_line_of_log(
     told = capsys.readouterr().err.strip().splitlines()
     assert len(told) == 1
     assert "export_failed" in told[0]
+    assert "count=4" in told[0]
+
+
+def test_where_nobody_listens_the_end_says_so_and_how_many_spans_were_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(telemetry, "FLUSH_S", 0.3)
+    with socket.socket() as taken:  # bound, and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        with collected(monkeypatch, f"http://127.0.0.1:{taken.getsockname()[1]}"):
+            suggest(Settings(model="rules"), TICKET, TICKET)
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert "collector_unreachable" in told
+    assert "count=8" in told
+
+
+def test_losses_are_told_at_once_then_together_and_never_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    losses = Losses()
+    for _ in range(9):
+        losses.end()
+    losses.settle(2, arrived=False)
+    losses.settle(3, arrived=False)
+    losses.settle(1, arrived=True)
+    losses.close(hangs=True)
+    losses.settle(3, arrived=False)  # the thread that hung comes back
+    told = capsys.readouterr().err.strip().splitlines()
+    assert [line.split("count=")[1].split()[0] for line in told] == ["2", "6"]
+
+
+def test_spans_that_found_no_room_to_wait_are_told_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "2")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2")
+    free = threading.Event()
+    with collector(hang=free) as to, collected(monkeypatch, to.url):
+        suggest(Settings(model="rules"), *[TICKET] * 5)
+        free.set()
+    (told,) = capsys.readouterr().err.strip().splitlines()
+    assert "queue_full" in told
+    assert int(told.split("count=")[1].split()[0]) == 20 - len(to.spans)
 
 
 def test_spans_go_to_a_collector_as_otlp_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,12 +139,12 @@ def test_the_hash_of_a_text_never_changes() -> None:
     assert (len(ids), zlib.crc32(np.sort(ids).astype("<u4").tobytes())) == PINNED
 
 
-PINNED = (93, 316402843)
+PINNED = (82, 213340961)
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("WHERE is it", "where IS it"), ("café", "CAFE"), ("order 123", "order 987"), ("ﬁx", "fix") , ("a  b", "a, b")],
+    [("WHERE is it", "where IS it"), ("café", "CAFE"), ("order 7", "order 4711"), ("ﬁx", "fix") , ("a  b", "a, b")],
     ids=["case", "accents", "digits", "ligature-keeps-its-first-letter", "white-space"],
 )  # fmt: skip
 def test_what_says_the_same_is_the_same_feature(one: str, other: str) -> None:

@@ -12,6 +12,9 @@ from triagedesk.models import Span, Ticket
 SEPARATOR = "\n\n"
 """Stands between subject and body in `Reading.text`."""
 
+MAX_MARKS = 16
+"""Combining marks that a span takes along behind its last character: twice as many as tidying keeps of a letter."""
+
 
 @dataclass(frozen=True, slots=False)
 class Reading:
@@ -60,9 +63,10 @@ class Reading:
     def _with_marks(self, name: str, end: int) -> int:
         """Move an end behind the combining marks that belong to the last character: tidying may have joined them."""
         source = self.ticket.subject if name == "subject" else self.ticket.body
-        while end < len(source) and unicodedata.combining(source[end]):
-            end += 1
-        return end
+        marks = 0
+        while marks < MAX_MARKS and unicodedata.combining(source[end + marks : end + marks + 1] or " "):
+            marks += 1
+        return end + marks
 
     def quote(self, span: Span) -> str:
         """Return the ticket's own characters at `span`."""

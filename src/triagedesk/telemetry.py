@@ -10,16 +10,20 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from triagedesk.errors import ConfigError
-from triagedesk.logs import get_logger
+from triagedesk.logs import QUIET_S, get_logger
 from triagedesk.tracing import Fact, Facts, Headers, Kind, Span
 
 if TYPE_CHECKING:
+    from requests import Response, Session
+
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -33,6 +37,57 @@ FLUSH_S = 3.0
 MAX_CHARS = 200
 
 
+class Lost(StrEnum):
+    """Why spans did not arrive."""
+
+    UNREACHABLE = "collector_unreachable"  # nobody listens there, or the connection breaks
+    HANGS = "collector_hangs"  # it does not answer in time
+    FAILED = "export_failed"  # it answers, and does not take them
+    QUEUE_FULL = "queue_full"  # more came than could wait
+
+
+class Losses:
+    """Counts the spans that ended and those that left, and tells the difference: at once, then seldom, and at the end.
+
+    `reason` is what became of the latest attempt.
+    """
+
+    def __init__(self) -> None:
+        self.reason = Lost.FAILED
+        self._lock = threading.Lock()
+        self._ended = self._settled = self._lost = 0
+        self._quiet_until = 0.0
+        self._closed = False
+
+    def end(self) -> None:
+        """Count a span that ended and is to leave."""
+        with self._lock:
+            self._ended += 1
+
+    def settle(self, spans: int, *, arrived: bool) -> None:
+        """Count spans that were sent, or given up."""
+        with self._lock:
+            self._settled += spans
+            self._lost += 0 if arrived else spans
+            now = time.monotonic()
+            if self._lost and now >= self._quiet_until and not self._closed:
+                self._quiet_until = now + QUIET_S
+                self._tell(self.reason)
+
+    def close(self, *, hangs: bool) -> None:
+        """Tell what was not told yet: spans that are given up now were either on their way or dropped before."""
+        with self._lock:
+            self._closed = True
+            left = self._ended - self._settled
+            self._lost += left
+            if self._lost:
+                self._tell(self.reason if hangs or self._lost > left else Lost.QUEUE_FULL)
+
+    def _tell(self, reason: Lost) -> None:
+        get_logger("telemetry").warning("spans lost", reason=reason.value, count=self._lost)
+        self._lost = 0
+
+
 @contextmanager
 def open_telemetry(wanted: bool, *, exporter: SpanExporter | None = None) -> Iterator[Telemetry | None]:
     """Open a tracer where traces are wanted, and send what is left at the end, for FLUSH_S seconds at most.
@@ -43,33 +98,60 @@ def open_telemetry(wanted: bool, *, exporter: SpanExporter | None = None) -> Ite
         yield None
         return
     _hush()
-    provider = _opened(exporter)
+    losses = Losses()
+    provider = _opened(exporter, losses)
     try:
         yield Telemetry(provider)
     finally:
-        _close(provider)
+        _close(provider, losses)
 
 
-def _opened(exporter: SpanExporter | None) -> TracerProvider:
+def _opened(exporter: SpanExporter | None, losses: Losses) -> TracerProvider:
     try:
-        return _provider(exporter)
+        return _provider(exporter, losses)
     except ImportError:
         raise ConfigError("traces are an extra: pip install 'triagedesk[otel]', or unset TRIAGEDESK_OTEL") from None
     except ValueError:
         raise ConfigError("an OTEL_… variable cannot be used: see docs/tracing.md, or unset TRIAGEDESK_OTEL") from None
 
 
-def _provider(exporter: SpanExporter | None) -> TracerProvider:
-    from opentelemetry.sdk.trace import TracerProvider
+def _provider(exporter: SpanExporter | None, losses: Losses) -> TracerProvider:
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    class Counted(BatchSpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            if span.context and span.context.trace_flags.sampled:
+                losses.end()
+            super().on_end(span)
 
     if exporter is None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        exporter = OTLPSpanExporter()
+        exporter = OTLPSpanExporter(session=_session(losses))
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)  # its own way to end waits half a minute
-    provider.add_span_processor(BatchSpanProcessor(_watched(exporter)))
+    provider.add_span_processor(Counted(_watched(exporter, losses)))
     return provider
+
+
+def _session(losses: Losses) -> Session | None:
+    """Return a session that notes how each attempt went: the exporter tries again and again, and tells only its log."""
+    if any(name.endswith("_CREDENTIAL_PROVIDER") for name in os.environ):
+        return None  # the exporter's own, which knows the credentials
+    import requests
+
+    class Noted(requests.Session):
+        def request(self, *args: Any, **more: Any) -> Response:
+            losses.reason = Lost.HANGS
+            try:
+                answer = super().request(*args, **more)
+            except requests.ConnectionError:
+                losses.reason = Lost.UNREACHABLE
+                raise
+            losses.reason = Lost.FAILED  # or all is well, and nobody asks
+            return answer
+
+    return Noted()
 
 
 def _resource() -> Resource:
@@ -84,17 +166,14 @@ def _resource() -> Resource:
                            {"service.name": NAME, "service.version": installed})  # fmt: skip
 
 
-def _watched(exporter: SpanExporter) -> SpanExporter:
+def _watched(exporter: SpanExporter, losses: Losses) -> SpanExporter:
     """Say in our own log when spans are lost: the SDK's messages may quote what a collector sent."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
-    log = get_logger("telemetry")
 
     class Watched(SpanExporter):
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             outcome = exporter.export(spans)
-            if outcome is not SpanExportResult.SUCCESS:
-                log.warning("spans lost", reason="export_failed", count=len(spans))
+            losses.settle(len(spans), arrived=outcome is SpanExportResult.SUCCESS)
             return outcome
 
         def shutdown(self) -> None:
@@ -109,13 +188,12 @@ def _hush() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _close(provider: TracerProvider) -> None:
+def _close(provider: TracerProvider, losses: Losses) -> None:
     """Send what is left, within bounds; a thread that hangs is a daemon, and ends with the process."""
     closing = threading.Thread(target=provider.shutdown, name="telemetry-close", daemon=True)
     closing.start()
     closing.join(FLUSH_S)
-    if closing.is_alive():
-        get_logger("telemetry").warning("spans lost", reason="collector_hangs")
+    losses.close(hangs=closing.is_alive())
 
 
 class Telemetry:

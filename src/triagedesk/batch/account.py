@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from triagedesk.batch.linefile import LineFile
+from triagedesk.errors import ConfigError
+
+_MAX_DIGITS = 18
 
 MAX_LOG_BYTES = 16 * 1024 * 1024
 """A log that holds more, mostly of rows that are written by now, is written anew with those that are not."""
@@ -41,7 +44,7 @@ class Entry(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What stood there when the batch was opened: rows done, and how many of them are in the error file."""
+    """Rows done, and how many of them are in the error file."""
 
     done: int = 0
     errors: int = 0
@@ -63,6 +66,8 @@ class Account(Protocol):
 
     @property
     def first_open(self) -> int: ...
+    @property
+    def covered(self) -> Counts: ...
 
 
 class InOrder:
@@ -73,6 +78,7 @@ class InOrder:
         self._next = 0
         self._ahead: dict[int, Entry] = {}
         self._bytes = 0
+        self.covered = Counts()  # what stands in the files when `go_on` has looked: here all of it
 
     @property
     def first_open(self) -> int:
@@ -82,6 +88,7 @@ class InOrder:
     def go_on(self, answers: int, errors: int) -> Counts:
         """Read the log of a batch whose files hold so many lines. Returns what is done, rows in the log included."""
         self._next = answers + errors
+        self.covered = Counts(self._next, errors)
         self._log.complete_lines()
         for line in self._log.lines():
             entry = _entry(line)
@@ -140,6 +147,7 @@ class AsFinished:
         self._log = LineFile(path)
         self._next = 0
         self._beyond: set[int] = set()
+        self.covered = Counts()  # what of the files' lines the log has: lines beyond that are nobody's
 
     @property
     def first_open(self) -> int:
@@ -147,21 +155,33 @@ class AsFinished:
         return self._next
 
     def go_on(self, answers: int, errors: int) -> Counts:
-        """Read the log of a batch whose files hold so many lines; entries without a line are cut off."""
-        self._log.complete_lines()
+        """Read the log of a batch whose files hold so many lines; entries without a line are cut off.
+
+        Raises ConfigError if the log is missing or damaged: it alone knows which row each line is.
+        """
+        if not self._log.complete_lines() and answers + errors:
+            raise self._damaged()
         left = {ANSWER: answers, PROBLEM: errors}
         kept = 0
         for entry in self._entries():
-            if not left.get(entry.kind):
-                break  # the only entry without a line is the last one
+            if not left[entry.kind]:
+                break  # of a kill it is the last one; a power cut may have taken more lines
             left[entry.kind] -= 1
             kept += 1
             self._note(entry.row)
         self._log.complete_lines(at_most=kept)
-        return Counts(kept, errors - left[PROBLEM])
+        self.covered = Counts(kept, errors - left[PROBLEM])
+        return self.covered
 
     def _entries(self) -> Iterator[Entry]:
-        yield from (entry for entry in map(_entry, self._log.lines()) if entry is not None)
+        for line in self._log.lines():
+            entry = _entry(line)
+            if entry is None or self.is_done(entry.row):
+                raise self._damaged()
+            yield entry
+
+    def _damaged(self) -> ConfigError:
+        return ConfigError(f"{self._log.path}: the log of the rows is missing or damaged; pass --overwrite to start again")
 
     def _note(self, row: int) -> None:
         self._beyond.add(row)
@@ -194,4 +214,5 @@ class AsFinished:
 def _entry(line: bytes) -> Entry | None:
     number, _, rest = line.partition(b" ")
     kind, _, text = rest.partition(b" ")
-    return Entry(int(number), kind, text) if number.isdigit() and kind in (ANSWER, PROBLEM) else None
+    is_row = number.isdigit() and len(number) <= _MAX_DIGITS and kind in (ANSWER, PROBLEM)
+    return Entry(int(number), kind, text) if is_row else None

@@ -1,13 +1,14 @@
 """The journal of a batch: a small file beside OUT that names the batch and keeps a second process out.
 
 Its lines say which batch OUT belongs to; when that began, which is the moment at which all of it is judged, also after
-a kill; the money spent so far; and at last that OUT is finished. What is done stands in OUT itself, and in the log
-beside it (`account.py`).
+a kill; the money spent so far; how many lines its error file has; and at last that OUT is finished. What is done stands
+in OUT itself, and in the log beside it (`account.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from triagedesk.errors import ConfigError
 
 _MAX_BYTES = 1000
 _MONEY_WIDTH = 24
+_COUNT_WIDTH = 18
+_ERRORS, _FINISHED = "errors ", "finished "
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 try:
@@ -41,7 +44,7 @@ class Journal:
 
     def __init__(self, handle: int, path: Path) -> None:
         self._handle, self.path = handle, path
-        self._money_at = 0
+        self._money_at = self._errors_at = 0
 
     @property
     def identity(self) -> str:
@@ -50,31 +53,62 @@ class Journal:
 
     @property
     def began(self) -> datetime:
-        """When the batch began, by the first of its runs; now, if the journal does not say."""
+        """When the batch began, by the first of its runs. Raises ConfigError if the journal does not say."""
         try:
-            return datetime.fromisoformat(self._line(1))
+            began = datetime.fromisoformat(self._line(1))
         except ValueError:
-            return datetime.now(UTC)
+            raise self._damaged() from None
+        if began.utcoffset() is None:
+            raise self._damaged()
+        return began
 
     @property
     def spent(self) -> float:
-        """USD spent by all runs of this batch so far."""
+        """USD spent by all runs of this batch so far. Raises ConfigError if the journal does not say."""
         try:
-            return float(self._line(2))
+            spent = float(self._line(2) or 0)
         except ValueError:
-            return 0.0
+            raise self._damaged() from None
+        if not (math.isfinite(spent) and spent >= 0):
+            raise self._damaged()
+        return spent
+
+    @property
+    def errors(self) -> int:
+        """How many lines of the error file are this batch's; the last one may be missing here after a kill.
+
+        Raises ConfigError if the journal does not say.
+        """
+        told = self._line(3)
+        if not told.startswith(_ERRORS):
+            raise self._damaged()
+        return self._count(told.removeprefix(_ERRORS))
 
     @property
     def finished(self) -> tuple[int, int] | None:
-        """How many rows, and errors among them, OUT held when it was finished; None while it is not."""
-        rows, _, errors = self._line(3).removeprefix("finished ").partition(" ")
-        return (int(rows), int(errors)) if rows.isdigit() and errors.isdigit() else None
+        """How many rows, and errors among them, OUT held when it was finished; None while it is not.
+
+        Raises ConfigError if the line is none that was ever written.
+        """
+        told = self._line(4)
+        if not told.startswith(_FINISHED):
+            return None
+        rows, _, errors = told.removeprefix(_FINISHED).partition(" ")
+        if self._count(errors) > self._count(rows):
+            raise self._damaged()
+        return int(rows), int(errors)
+
+    def _count(self, text: str) -> int:
+        if not (text.isascii() and text.strip().isdigit() and len(text.strip()) <= _COUNT_WIDTH):
+            raise self._damaged()
+        return int(text)
+
+    def _damaged(self) -> ConfigError:
+        return ConfigError(f"{self.path}: the journal is damaged; pass --overwrite to start again")
 
     def finish(self, rows: int, errors: int) -> None:
         """Write down that OUT is complete: a kill before the journal is removed changes nothing any more."""
-        lines = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n")[:3]
-        at = sum(len(line) + 1 for line in lines)
-        os.pwrite(self._handle, f"finished {rows} {errors}\n".encode(), at)
+        os.pwrite(self._handle, f"{_FINISHED}{rows} {errors}\n".encode(), self._start_of(4))
 
     def _line(self, number: int) -> str:
         lines = os.pread(self._handle, _MAX_BYTES, 0).decode("utf-8", "replace").splitlines()
@@ -85,14 +119,21 @@ class Journal:
         os.ftruncate(self._handle, 0)
         if identity:
             head = f"{identity}\n{(began or datetime.now(UTC)).isoformat()}\n"
-            os.pwrite(self._handle, f"{head}{0.0:{_MONEY_WIDTH}.9f}\n".encode(), 0)
+            os.pwrite(self._handle, f"{head}{0.0:{_MONEY_WIDTH}.9f}\n{_ERRORS}{0:{_COUNT_WIDTH}}\n".encode(), 0)
 
     def spend(self, total: float) -> None:
         """Write down the money spent so far, in USD, with one write in place."""
-        if not self._money_at:
-            head = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n", 2)[:2]
-            self._money_at = sum(len(line) + 1 for line in head)
+        self._money_at = self._money_at or self._start_of(2)
         os.pwrite(self._handle, f"{total:{_MONEY_WIDTH}.9f}\n".encode(), self._money_at)
+
+    def count_errors(self, lines: int) -> None:
+        """Write down how many lines the error file has: after the line, with one write in place."""
+        self._errors_at = self._errors_at or self._start_of(3)
+        os.pwrite(self._handle, f"{_ERRORS}{lines:{_COUNT_WIDTH}}\n".encode(), self._errors_at)
+
+    def _start_of(self, line: int) -> int:
+        before = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n")[:line]
+        return sum(len(one) + 1 for one in before)
 
     def remove(self) -> None:
         """Delete the journal: the batch is complete, or never began."""

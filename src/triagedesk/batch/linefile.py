@@ -41,6 +41,10 @@ class LineFile:
             stream.truncate(whole)
         return count
 
+    def count(self) -> int:
+        """Count the complete lines, and change nothing."""
+        return sum(1 for _ in self.lines())
+
     def lines(self) -> Iterator[bytes]:
         """Yield the complete lines, each with its line feed."""
         if self.path.exists():

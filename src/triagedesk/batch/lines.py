@@ -15,7 +15,11 @@ from triagedesk.models import Reason, Suggestion
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """OWASP, "CSV Injection": a cell that begins with one of these may run in a spreadsheet."""
 
-_INNER_FORMULA = re2.compile(r"(;[\s\"]*)([=+@＝＋－＠-])")
+_SIGNS = r"=+@＝＋－＠−﹢﹣﹦﹫-"
+_FORMULA = re2.compile(rf"[\pZ\pC]*[{_SIGNS}]")
+"""Spaces and invisible characters before the sign are skipped: programs that import CSV drop them first."""
+
+_INNER_FORMULA = re2.compile(rf"(;[\pZ\pC\"]*)([{_SIGNS}])")
 """Where a spreadsheet separates by semicolon, as in much of Europe, a formula after one begins a cell."""
 
 _ONE_LINE = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029), " ")
@@ -28,12 +32,19 @@ def json_line(suggestion: Suggestion) -> bytes:
     return suggestion.model_dump_json().encode() + b"\n"
 
 
+def would_run(text: str) -> bool:
+    """Say if a spreadsheet may take a cell for a formula."""
+    if not text or text[0].isalnum():
+        return False  # nearly every cell
+    return text.startswith(FORMULA_STARTS) or _FORMULA.match(text) is not None
+
+
 def cell(value: object) -> str:
     """Return a value as one CSV cell: one line, and with an apostrophe before what would be a formula."""
     if value is None:
         return ""
     text = str(value)
-    guarded = f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    guarded = f"'{text}" if would_run(text) else text
     if ";" in guarded:
         guarded = _INNER_FORMULA.sub(r"\1'\2", guarded)
     return guarded.translate(_ONE_LINE)

@@ -25,9 +25,8 @@ from triagedesk.models import Suggestion
 
 
 def errors_path(target: Path) -> Path:
-    """Return where the problems go: out.jsonl and out.jsonl.gz have out.errors.jsonl."""
-    stem = Path(target.stem).stem if compression_of(target) else target.stem
-    return target.with_name(f"{stem}.errors.jsonl")
+    """Return where the problems go: out.jsonl has out.jsonl.errors.jsonl, so that no two OUTs share an error file."""
+    return target.with_name(f"{target.name}.errors.jsonl")
 
 
 def is_made_at_the_end(target: Path) -> bool:
@@ -58,7 +57,7 @@ class Output:
         self._line: Line = line_for(target, dimensions)
         self._account: Account = (InOrder if ordered else AsFinished)(log_path(target))
         self.counts = Counts()
-        self._done = self._errors = 0
+        self._done = self._errors = self._errors_written = 0
         self.is_finished = False
 
     @property
@@ -94,14 +93,25 @@ class Output:
 
     def go_on(self) -> None:
         """Count what stands there and continue after it; before the first row comes the header."""
-        answers = self._answers.complete_lines()
-        if not answers:
-            self._answers.write(self._header)
         header = bool(self._header)
+        answers = max(self._answers.complete_lines() - header, 0)
+        self._check_errors()
         errors = self._problems.complete_lines()
-        self.counts = self._account.go_on(max(answers - header, 0), errors)
+        self.counts = self._account.go_on(answers, errors)
         self._done, self._errors = self.counts
+        done, self._errors_written = self._account.covered
+        if not self._answers.complete_lines(at_most=done - self._errors_written + header):
+            self._answers.write(self._header)
+        self._problems.complete_lines(at_most=self._errors_written)
+        self._journal.count_errors(self._errors_written)
         self._account.catch_up(self._write)
+
+    def _check_errors(self) -> None:
+        """Raise ConfigError if the error file is not as this batch left it: a line more than was noted is a kill's."""
+        path, noted = self._problems.path, self._journal.errors
+        if self._problems.count() not in (noted, noted + 1):
+            raise ConfigError(f"{path}: was changed since this batch stopped; put it back, or pass --overwrite to start "
+                              "again")  # fmt: skip
 
     def spend(self, total: float) -> None:
         """Write down the USD spent by the whole batch: before the row that they were spent for."""
@@ -125,7 +135,12 @@ class Output:
         self._errors += 1
 
     def _write(self, kind: bytes, line: bytes) -> None:
-        (self._answers if kind == ANSWER else self._problems).write(line)
+        if kind == ANSWER:
+            self._answers.write(line)
+            return
+        self._problems.write(line)
+        self._errors_written += 1
+        self._journal.count_errors(self._errors_written)
 
     def finish(self) -> None:
         """Every row is written: make OUT what it shall be, and remove what stood beside it. Raises OSError."""
@@ -141,7 +156,14 @@ class Output:
         self._journal.remove()
 
     def was_finished(self, rows: int, errors: int) -> None:
-        """A kill came when OUT was complete and only its journal was left."""
+        """A kill came when OUT was complete and only its journal was left. Raises ConfigError if rows are missing."""
+        header = bool(self._header)
+        is_short = self._problems.count() != errors
+        if not is_made_at_the_end(self.target):
+            is_short = is_short or self._answers.count() - header != rows - errors
+        if is_short:
+            raise ConfigError(f"{self.target}: its journal says that it is complete, but its rows are others; "
+                              "pass --overwrite to start again")  # fmt: skip
         self.counts, self.is_finished = Counts(rows, errors), True
         self._done, self._errors = rows, errors
 
@@ -174,12 +196,12 @@ def _enter(output: Output, journal: Journal, target: Path, identity: str, *, res
         raise ConfigError(f"{target}: a batch on Ray stopped here; go on with --engine ray, or pass --overwrite")
     known = journal.identity
     is_ours = known == identity and resume and not overwrite
-    finished = journal.finished
+    finished = journal.finished if is_ours else None
     if is_ours and finished is not None and target.exists():
         output.was_finished(*finished)
     elif is_ours and output.exists:
         output.go_on()
-    elif overwrite or not (_holds(target) or (known and _holds(work_path(target)))):
+    elif overwrite or not _is_in_the_way(target, known, is_ours=is_ours):
         journal.name("")  # first forget: a kill between these lines must not mix two batches
         shutil.rmtree(parts_path(target), ignore_errors=True)
         output.begin()
@@ -191,13 +213,20 @@ def _enter(output: Output, journal: Journal, target: Path, identity: str, *, res
         raise ConfigError(_in_the_way(target, known, identity))
 
 
+def _is_in_the_way(target: Path, known: str, *, is_ours: bool) -> bool:
+    if _holds(target) or (known and _holds(work_path(target))):
+        return True
+    return _holds(errors_path(target)) and not is_ours
+
+
 def _holds(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
 def _in_the_way(target: Path, known: str, identity: str) -> str:
     if not known:
-        return f"{target}: exists already; pass --overwrite to replace it, or choose another OUT"
+        there = target if _holds(target) else errors_path(target)
+        return f"{there}: exists already; pass --overwrite to replace it, or choose another OUT"
     if known == identity:
         return f"{target}: holds a part of this batch; leave --no-resume out, or pass --overwrite to start again"
     return f"{target}: holds another batch (input, playbook, prompt or model differ); pass --overwrite to start again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import fnmatch
 import glob
 import hashlib
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from triagedesk.batch.columns import ColumnMap
 from triagedesk.batch.parquet_rows import ParquetRows
-from triagedesk.batch.rows import Row, Rows
+from triagedesk.batch.rows import MAX_LINE_BYTES, Row, Rows
 from triagedesk.batch.streams import Stream, format_of, require_parquet
 from triagedesk.errors import ConfigError
 
@@ -58,8 +59,20 @@ def would_read(spec: Path | str, path: Path) -> bool:
     if folder.is_dir():
         return path.resolve().parent == folder.resolve()
     if not folder.exists() and _MAGIC.intersection(str(spec)):
-        return fnmatch.fnmatch(os.path.abspath(path), os.path.abspath(spec))
+        return _matches(path, str(spec))
     return any(_same_file(path, one) for one in find_files(spec))
+
+
+def _matches(path: Path, pattern: str) -> bool:
+    """Say if a pattern would find a file, also by another way: through a folder that is a symbolic link."""
+    if fnmatch.fnmatch(os.path.abspath(path), os.path.abspath(pattern)):
+        return True
+    folder, name = os.path.split(pattern)
+    if name == "**":
+        folder, name = pattern, "*"
+    real = path.resolve()
+    folders = glob.iglob(folder or ".", recursive=True)
+    return fnmatch.fnmatch(real.name, name) and any(Path(one).resolve() == real.parent for one in folders)
 
 
 def _same_file(one: Path, other: Path) -> bool:
@@ -127,7 +140,7 @@ class _Reader:
         else:
             self._stream = Stream(path)
             with self._stream.closed_if_refused():
-                self._rows = Rows(self._stream.text, path, words, columns, name=name)
+                self._rows = _rows(self._stream, path, words, columns, name)
 
     @property
     def position(self) -> int:
@@ -149,6 +162,15 @@ class _Reader:
         for part in (self._rows, self._stream):
             if isinstance(part, ParquetRows | Stream):
                 part.close()
+
+
+def _rows(stream: Stream, path: Path, words: frozenset[str], columns: ColumnMap, name: str) -> Rows:
+    csv.field_size_limit(MAX_LINE_BYTES)  # before the header is read: its cells may be long, too
+    try:
+        return Rows(stream.text, path, words, columns, name=name)
+    except csv.Error:
+        raise ConfigError(f"{path}: its first line is not CSV, or its lines end with CR alone as on old Macs; "
+                          "save it as CSV with LF or CRLF") from None  # fmt: skip
 
 
 def open_sources(spec: Path | str, *, words: frozenset[str] = frozenset(), columns: ColumnMap | None = None) -> Sources:

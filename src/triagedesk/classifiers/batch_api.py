@@ -5,11 +5,11 @@ As the API is documented in openai 3.3 and its Batch guide, November 2026. Answe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import anyio
 import httpx2
@@ -21,7 +21,10 @@ from triagedesk.errors import ConfigError, FallbackReason, ModelRefused, ModelUn
 from triagedesk.settings import Settings
 
 if TYPE_CHECKING:
+    from openai.pagination import AsyncCursorPage  # noqa: TID251
     from openai.types import Batch  # noqa: TID251
+
+T = TypeVar("T")
 
 PRICE_SHARE = 0.5
 """Batch answers cost half of live ones (OpenAI help centre, "Batch API FAQ": 50 % cost discount)."""
@@ -30,20 +33,32 @@ ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
 MAX_RESULT_BYTES = 2_000_000_000
 """No result file is larger: 50,000 replies of 32 KiB are 1.6 GB."""
 
-CALL_S, QUIET_S = 120.0, 300.0
-"""A small call is given up after the one; an upload or download that stands still, after the other, in seconds."""
+CONNECT_S, CALL_S, QUIET_S = 10.0, 120.0, 300.0
+"""In seconds: so long a connection may take to come about, a small call to be answered, and an upload or download to
+stand still."""
 
 TAG = "triagedesk"
 """The key of the batch's metadata by which a batch is found again."""
 
+MOST_PAGES = 500
+"""No list is read further: 50,000 batches that are younger than one of ours are a list without an end."""
+
 _PAGE = 100
+_AWAY = (FallbackReason.CONNECT, FallbackReason.TIMEOUT)
 _OPENAI_URL = "https://api.openai.com/v1"
 _CODE_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz_0123456789")
 
 
+class NotReached(ModelUnavailable):
+    """No connection came about: nothing was sent."""
+
+
 @dataclass(frozen=True)
 class Remote:
-    """A batch at the provider. `codes` are the codes of its validation errors, `lines` the lines they stand on."""
+    """A batch at the provider. `codes` are the codes of its validation errors, `lines` the lines they stand on.
+
+    `expires_at` is in seconds since 1970, None where the provider does not say.
+    """
 
     id: str
     status: str
@@ -53,6 +68,7 @@ class Remote:
     error_file: str | None = None
     codes: tuple[str, ...] = ()
     lines: tuple[int, ...] = ()
+    expires_at: int | None = None
 
     @property
     def over(self) -> bool:
@@ -68,16 +84,16 @@ class BatchApi:
 
     async def upload(self, path: Path, name: str) -> str:
         """Send a file of request lines; returns its id."""
-        with path.open("rb") as stream, translated():
+        with path.open("rb") as stream, _connected():
             made = await self._client.files.create(file=(name, stream, "application/jsonl"), purpose="batch")
-        return made.id
+        return _name(made.id)
 
     async def find_file(self, name: str, size: int) -> str | None:
         """Return the id of a file that was uploaded under this name and is whole, if there is one."""
-        with translated():
-            async for file in self._client.files.list(purpose="batch", limit=1000):
+        with _connected():
+            async for file in _each(await self._client.files.list(purpose="batch", limit=1000)):
                 if file.filename == name and file.bytes == size:
-                    return file.id
+                    return _name(file.id)
         return None
 
     async def create(self, file_id: str, tag: str) -> Remote:
@@ -88,8 +104,8 @@ class BatchApi:
 
     async def find(self, tag: str) -> Remote | None:
         """Return the newest batch with this tag."""
-        with translated():
-            async for batch in self._client.batches.list(limit=_PAGE):
+        with _connected():
+            async for batch in _each(await self._client.batches.list(limit=_PAGE)):
                 if (batch.metadata or {}).get(TAG) == tag:
                     return _remote(batch)
         return None
@@ -112,7 +128,7 @@ class BatchApi:
         partial.replace(path)
 
     async def _chunks(self, file_id: str) -> AsyncGenerator[bytes, None]:
-        with translated():
+        with _connected():
             async with self._client.files.with_streaming_response.content(file_id) as response:
                 async for chunk in response.iter_bytes(65_536):
                     yield chunk
@@ -123,8 +139,32 @@ class BatchApi:
             await self._client.files.delete(file_id)
 
 
-async def _small(call: Callable[[], Awaitable[Batch]]) -> Remote:
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Translate what is raised inside, and say by a class of its own where no connection came about."""
     with translated():
+        try:
+            yield
+        except openai.APIConnectionError as wrong:
+            told = translate(wrong)
+            if isinstance(wrong.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout) and told.reason in _AWAY:
+                raise NotReached(FallbackReason.CONNECT, "no connection to the server; check base_url") from None
+            raise
+
+
+async def _each(page: AsyncCursorPage[T]) -> AsyncIterator[T]:
+    """Yield what stands on a page and those after it. Raises ModelRefused where they do not end."""
+    for _ in range(MOST_PAGES):
+        for one in page.data:
+            yield one
+        if not page.has_next_page():
+            return
+        page = await page.get_next_page()
+    raise ModelRefused(FallbackReason.BAD_REPLY, "the server's list of files or batches does not end")
+
+
+async def _small(call: Callable[[], Awaitable[Batch]]) -> Remote:
+    with _connected():
         with anyio.move_on_after(CALL_S):
             return _remote(await call())
         raise ModelUnavailable(FallbackReason.TIMEOUT, f"no reply within {CALL_S:g} s")
@@ -137,11 +177,24 @@ def _remote(batch: Batch) -> Remote:
     counts = batch.request_counts
     errors = (batch.errors.data or []) if batch.errors else []
     return Remote(
-        batch.id, batch.status, counts.completed if counts else 0, counts.failed if counts else 0,
-        batch.output_file_id, batch.error_file_id,
+        batch.id, error_code(batch.status), _count(counts and counts.completed) or 0,
+        _count(counts and counts.failed) or 0, batch.output_file_id and _name(batch.output_file_id),
+        batch.error_file_id and _name(batch.error_file_id),
         tuple(dict.fromkeys(error_code(error.code) for error in errors)),
-        tuple(error.line for error in errors if error.line is not None),
+        tuple(line for error in errors if (line := _count(error.line)) is not None), _count(batch.expires_at),
     )  # fmt: skip
+
+
+def _count(value: object) -> int | None:
+    """Return what the SDK says is a number, if it is one: it checks no types."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
+
+
+def _name(value: object) -> str:
+    """Return a file's id. Raises ModelRefused if it is none."""
+    if not isinstance(value, str) or not value:
+        raise ModelRefused(FallbackReason.BAD_REPLY, "the server's Files API gives no usable id")
+    return value
 
 
 def error_code(code: Any) -> str:
@@ -173,10 +226,10 @@ async def open_batch_api(settings: Settings) -> AsyncIterator[BatchApi]:
         api_key=settings.api_key.get_secret_value() if settings.api_key else "none",
         base_url=base_url,
         max_retries=0,  # `batch/provider` is the one owner of retries
-        timeout=httpx2.Timeout(QUIET_S),
+        timeout=httpx2.Timeout(QUIET_S, connect=CONNECT_S),
         http_client=httpx2.AsyncClient(
             transport=CappedTransport(inner, max_bytes=MAX_RESULT_BYTES), follow_redirects=False, trust_env=False,
-            timeout=httpx2.Timeout(QUIET_S),
+            timeout=httpx2.Timeout(QUIET_S, connect=CONNECT_S),
         ),
     )  # fmt: skip
     try:

@@ -7,7 +7,7 @@ Both use these very functions. No word is stored anywhere: a feature is 30 bits 
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -23,7 +23,7 @@ LONGEST_WORD = 64
 """Letters of a word that its own hash reads; a longer run (base64, a script without spaces) is hashed as far."""
 _BASE = np.uint32(0x01000193)  # the FNV prime: odd, so that multiplying loses no bit
 _POWERS = np.array([pow(0x01000193, power, 1 << 32) for power in range(LONGEST_WORD)], dtype=np.uint32)
-_EDGE = 32
+_EDGE, _DIGIT = 32, ord("0")
 _PAIR = np.uint32(0x85EBCA6B)
 WORDS, NGRAMS, FACTS = 0, 1, 2
 """Kinds of features, told by an id's two lowest bits. Pairs of words count as words."""
@@ -44,7 +44,7 @@ class _Folds(dict[int, int]):
         folded = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", chr(code)).casefold())
         first = folded[:1]
         if first.isdigit():
-            found = ord("0")
+            found = _DIGIT
         elif first.isalpha() or unicodedata.category(first or " ").startswith("M"):
             found = ord(first)
         else:
@@ -78,7 +78,11 @@ def features(text: str) -> Features:
     """Return a text's words, pairs of neighbouring words and character n-grams of SHORTEST..LONGEST within words."""
     folded = text.translate(_FOLDS)
     codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), dtype="<u4").astype(np.uint32)
-    return _Scan(codes).features
+    digit = codes == _DIGIT
+    first = np.flatnonzero(~(digit & np.append(False, digit[:-1])))  # 7 and 4711 say the same: that there is a number
+    found = _Scan(codes[first]).features
+    place = np.append(first, len(codes))
+    return replace(found, starts=place[found.starts], ends=place[found.ends])
 
 
 @dataclass(frozen=True, eq=False)

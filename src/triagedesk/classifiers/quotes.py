@@ -16,7 +16,7 @@ MAX_CHARS = 120
 """A quote's bounds; a script that puts no spaces between words makes long ones."""
 NEIGHBOUR = 0.4
 """A neighbouring word joins a quote where it weighs this share of the quote's heaviest word."""
-LEAST = 0.35
+LEAST = 0.5
 """A further quote is shown where its heaviest word weighs this share of the ticket's heaviest."""
 MAX_LOOKED_AT = 32
 """The heaviest words of a ticket; three quotes are found among fewer."""

@@ -71,9 +71,10 @@ class TrainedClassifier:
         rows = self._weights[vector.slots].astype(np.float64)
         sums = vector.values @ rows  # whole numbers far below 2**53: exact in any order of adding
         quotes = Quotes(vector, reading)
+        silent = not vector.spoken and not rules.signals
         labels = dict(rules.labels)
         for part in self._parts:
-            labels[part.name] = _decide(part, sums[part.columns], rows[:, part.columns], quotes, rules)
+            labels[part.name] = _decide(part, sums[part.columns], rows[:, part.columns], quotes, rules, silent=silent)
         return rules.model_copy(update={"labels": labels})
 
     def logits(self, vector: Vector) -> dict[str, Scores]:
@@ -90,7 +91,7 @@ def _parts(file: TrainedFile) -> Iterator[_Part]:
         start = columns.stop
 
 
-def _decide(part: _Part, sums: Scores, rows: Scores, quotes: Quotes, rules: Classification) -> Choice:
+def _decide(part: _Part, sums: Scores, rows: Scores, quotes: Quotes, rules: Classification, *, silent: bool) -> Choice:
     head, by_rules = part.head, rules.labels.get(part.name)
     heard = head.words * sums * part.scales
     voted = head.rules * votes_of(head.labels, rules.votes.get(part.name, {}))
@@ -104,7 +105,7 @@ def _decide(part: _Part, sums: Scores, rows: Scores, quotes: Quotes, rules: Clas
     against[place] = part.scales[place]
     reasons = tuple(_reasons(found, quotes, rows @ against))
     chance = float(chances[place])
-    if found.words <= HEARD and not rules.signals:  # nothing speaks: not in the words, nor to the rules
+    if silent or (found.words <= HEARD and not rules.signals):  # nothing speaks: no word, nor to the rules
         chance = min(chance, head.shares[place])
     return Choice(
         label=found.label, confidence=kept(chance), confidence_kind=ConfidenceKind.MEASURED,
@@ -143,13 +144,14 @@ class _Found:
 
 def _reasons(found: _Found, quotes: Quotes, margins: Scores) -> Iterator[Reason]:
     """Yield one to three reasons: the rules' where they agree, which is a whole sentence, then the quoted words."""
-    spoken = list(quotes.best(margins, MAX_REASONS)) if found.words > HEARD else []
-    text = f"These words speak for {found.label}."
+    faint = found.words <= HEARD
+    spoken = list(quotes.best(margins, 1 if faint else MAX_REASONS))
+    text = f"Little speaks for {found.label}; these words most." if faint else f"These words speak for {found.label}."
     learned = [Reason(text=text, quote=quote, field=span.field, start=span.start, end=span.end)
                for span, quote in spoken]  # fmt: skip
-    from_rules = found.agreed[:1] if found.votes > 0 else ()
+    from_rules = found.agreed[:1] if found.votes > 0 or not learned else ()
     nothing = Reason(text=f"No word of the ticket speaks for {found.label}; nothing else is likelier.")
-    yield from [*from_rules, *learned][:MAX_REASONS] or [nothing]
+    yield from [*from_rules, *learned[: 1 if from_rules else MAX_REASONS]] or [nothing]
 
 
 def _margin(scores: Scores, place: int) -> float:

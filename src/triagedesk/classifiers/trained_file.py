@@ -9,11 +9,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from triagedesk.classifiers.ngrams import Codes
 from triagedesk.classifiers.vectors import Vocabulary, buckets
@@ -23,8 +23,16 @@ from triagedesk.playbook import Playbook
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024
+MOST = 1_000.0
+"""Of a weight, a bias or a scale: hundreds of times what training finds, and far from where sums overflow."""
 _KEY, _SEAL = "triagedesk", "sha256"
-_TENSORS = {"ids": np.uint32, "idf": np.uint16, "scales": np.float32, "weights": np.int8}
+_KINDS = {"ids": "U32", "idf": "U16", "scales": "F32", "weights": "I8"}
+"""The tensors and their kinds of numbers, by the names of the safetensors format."""
+
+Weight = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
+Bias = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Line = Annotated[str, Field(pattern=r"^[^\pC\p{Zl}\p{Zp}]{1,200}$")]
 
 
 class TrainingFile(Frozen):
@@ -47,19 +55,23 @@ class Head(Frozen):
     """
 
     labels: tuple[str, ...]
-    words: float = Field(ge=0, allow_inf_nan=False)
-    rules: float = Field(ge=0, allow_inf_nan=False)
-    bias: tuple[float, ...]
-    shares: tuple[float, ...]
-    eager: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    defer_below: float = Field(default=0.0, ge=0, le=1)
+    words: Weight
+    rules: Weight
+    bias: tuple[Bias, ...]
+    shares: tuple[Share, ...]
+    eager: Weight = 0.0
+    defer_below: Share = 0.0
     rows: int = Field(ge=1)
-    measured: dict[str, float] = Field(default_factory=dict, description="by cross-validation: see triagedesk.training")
+    measured: dict[str, FiniteFloat] = Field(
+        default_factory=dict, description="by cross-validation: see triagedesk.training"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Head:
         if not 2 <= len(self.labels) == len(self.bias) == len(self.shares):
             raise ValueError("a dimension wants two labels at least, and a bias and a share for each")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label stands twice in a dimension")
         return self
 
 
@@ -68,10 +80,10 @@ class Manifest(Frozen):
 
     format: Literal[1] = 1
     name: str = Field(pattern=r"^[A-Za-z0-9_.\-]{1,60}$")
-    playbook: str
+    playbook: Line
     labels_sha256: str
     heads: dict[str, Head] = Field(min_length=1)
-    settings: dict[str, float]
+    settings: dict[str, FiniteFloat]
     trained_on: tuple[TrainingFile, ...]
     seed: int
     versions: dict[str, str]
@@ -128,11 +140,14 @@ def to_bytes(file: TrainedFile) -> bytes:
 def read_trained(path: Path) -> TrainedFile:
     """Read a trained classifier. Raises ConfigError with one line where it cannot be used."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise ConfigError(f"{path}: is no regular file; give a file that `triagedesk train` wrote")
         if path.stat().st_size > MAX_BYTES:
             raise ConfigError(f"{path}: is larger than {MAX_BYTES >> 20} MB; give a file that `triagedesk train` wrote")
         metadata, tensors = _opened(path)
     except OSError as wrong:
-        raise ConfigError(f"{path}: cannot be read ({wrong.strerror}); `triagedesk train` writes it") from None
+        why = wrong.strerror or "it is no usable file"
+        raise ConfigError(f"{path}: cannot be read ({why}); `triagedesk train` writes it") from None
     return _checked(path, metadata, tensors)
 
 
@@ -141,22 +156,28 @@ def _opened(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
     try:
         with safe_open(path, framework="numpy") as stream:
-            return stream.metadata() or {}, {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            kinds = {name: stream.get_slice(name).get_dtype() for name in stream.keys()}  # noqa: SIM118
+            if kinds != _KINDS:  # asked first: NumPy has no name for some kinds, and the library fails on them
+                raise _foreign(path)
+            return stream.metadata() or {}, {name: stream.get_tensor(name) for name in kinds}
     except SafetensorError:
         raise ConfigError(f"{path}: is cut off or no safetensors file; train it again or copy it anew") from None
 
 
+def _foreign(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: was not written by `triagedesk train`; give a file that was")
+
+
 def _checked(path: Path, metadata: dict[str, str], tensors: dict[str, NDArray[Any]]) -> TrainedFile:
-    foreign = ConfigError(f"{path}: was not written by `triagedesk train`; give a file that was")
-    if _KEY not in metadata or {name: tensor.dtype for name, tensor in tensors.items()} != _TENSORS:
-        raise foreign
+    if _KEY not in metadata:
+        raise _foreign(path)
     try:
         told = json.loads(metadata[_KEY])
         manifest, sealed = Manifest.model_validate(told["manifest"]), told[_SEAL]
     except ValidationError as wrong:
-        raise ConfigError(f"{path}: its manifest cannot be used ({one_line(wrong)}); train it again") from None
+        raise ConfigError(f"{path}: its manifest cannot be used ({_problems(wrong)}); train it again") from None
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise foreign from None
+        raise _foreign(path) from None
     if seal(manifest, tensors) != sealed:
         raise ConfigError(f"{path}: was changed after it was written (its seal is broken); train it again")
     _fitting(path, manifest, tensors)
@@ -166,12 +187,18 @@ def _checked(path: Path, metadata: dict[str, str], tensors: dict[str, NDArray[An
 
 def _fitting(path: Path, manifest: Manifest, tensors: dict[str, NDArray[Any]]) -> None:
     """Raise ConfigError where tensors and manifest do not belong together."""
-    features, labels = len(tensors["ids"]), sum(len(head.labels) for head in manifest.heads.values())
+    features, labels = tensors["ids"].size, sum(len(head.labels) for head in manifest.heads.values())
     shapes = {"ids": (features,), "idf": (features,), "scales": (labels,), "weights": (features, labels)}
     if any(tensors[name].shape != shape for name, shape in shapes.items()) or not _in_order(tensors["ids"]):
         raise ConfigError(f"{path}: its tensors do not fit its manifest; train it again")
-    if not np.isfinite(tensors["scales"]).all():
-        raise ConfigError(f"{path}: its scales are no finite numbers; train it again")
+    scales = tensors["scales"]
+    if not ((scales >= 0) & (scales <= MOST)).all():  # false of what is no number, too
+        raise ConfigError(f"{path}: its scales are out of bounds; train it again")
+
+
+def _problems(wrong: ValidationError) -> str:
+    """Say what is wrong with a manifest; a name that the file itself brought is not repeated."""
+    return one_line(wrong, names={*Manifest.model_fields, *Head.model_fields, *TrainingFile.model_fields})
 
 
 def _in_order(ids: Codes) -> bool:
@@ -182,8 +209,10 @@ def _in_order(ids: Codes) -> bool:
 
 def check_fits(path: Path, manifest: Manifest, playbook: Playbook) -> None:
     """Raise ConfigError where a classifier was trained for other labels than the playbook's."""
-    absent = [name for name in manifest.heads if name not in playbook.dimensions]
-    if absent or labels_hash(playbook, list(manifest.heads)) != manifest.labels_sha256:
+    known = manifest.heads.keys() <= playbook.dimensions.keys()
+    if not known or labels_hash(playbook, list(manifest.heads)) != manifest.labels_sha256 or any(
+        head.labels != tuple(playbook.dimensions[name].names) for name, head in manifest.heads.items()
+    ):
         raise ConfigError(
             f"{path}: was trained for other labels ({manifest.playbook}) than {playbook.identity} has; "
             "train it again with this playbook"

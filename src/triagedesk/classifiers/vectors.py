@@ -42,6 +42,7 @@ class Vector:
 
     Values are whole numbers kept as float64, which holds sums of their products with weights exactly.
     `known` (n,) says for every known feature of the text which of `slots` it is, `words` (n,) in which word it stands.
+    `spoken` says whether a whole word is known, and not only signs such as "?" or parts of words.
     """
 
     slots: Places
@@ -49,6 +50,7 @@ class Vector:
     known: Places
     words: Places
     text: Features
+    spoken: bool
 
 
 def buckets(ids: Codes) -> NDArray[np.uint32]:
@@ -88,7 +90,10 @@ class Vocabulary:
         held = np.flatnonzero(self.ids[places] == asked)
         slots, known, counts = np.unique(places[held], return_inverse=True, return_counts=True)
         of_text = int(np.searchsorted(held, len(text.ids)))
-        return Vector(slots, self._values(slots, counts), known[:of_text], text.words[held[:of_text]], text)
+        whole = held[held < len(text.starts)]  # whole words come first
+        spoken = bool((text.ends[whole] - text.starts[whole] > 1).any())
+        words = text.words[held[:of_text]]
+        return Vector(slots, self._values(slots, counts), known[:of_text], words, text, spoken)
 
     def _values(self, slots: Places, counts: Places) -> NDArray[np.float64]:
         raw = _TF[np.minimum(counts, _MOST) - 1] * self._idf[slots]

@@ -144,7 +144,13 @@ def second_line(settings: Settings) -> Finding:
         found = open_second_line(spared, load_playbook(settings.playbook), None).identity
     except ConfigError as wrong:
         return Finding("✗", "fallback", str(wrong), grave=True)
-    return Finding("✓", "fallback", f"{found} under the rules' floors" if found else "rules")
+    if found:
+        return Finding("✓", "fallback", f"{found} under the rules' floors")
+    file = settings.trained or load_playbook(settings.playbook).trained_file
+    asked_for = "rules" in (settings.model, settings.second_line)
+    if file.is_file() and not asked_for:
+        return Finding("✗", "fallback", f"rules: {file.name} was made for other labels; triagedesk train makes one anew")
+    return Finding("✓", "fallback", "rules" if asked_for else "rules; triagedesk train makes a classifier")
 
 
 def model(settings: Settings) -> Finding:

@@ -112,8 +112,11 @@ def cascade(path: Path, model_run: Path, *, max_loss: float, as_json: bool) -> i
     require_extra()
     from triagedesk.evals.cascade import cascade_curve, choose_threshold
     from triagedesk.evals.conduct import reopened
+    from triagedesk.evals.overlap import check_unseen
 
-    (_, cheap), (_, model) = reopened(path), reopened(model_run)
+    (folder, cheap), (model_folder, model) = reopened(path), reopened(model_run)
+    check_unseen(cheap, folder.manifest)
+    check_unseen(model, model_folder.manifest)
     points = cascade_curve(cheap, model)
     chosen = choose_threshold(points, max_loss)
     if as_json:

@@ -50,6 +50,7 @@ def run(config: Path, wanted: Wanted) -> int:
         return _price(setup, as_json=wanted.as_json)
     done = _conduct(setup, earlier_folder(setup))
     _print(done, as_json=wanted.as_json)
+    _warn_flattered(done)
     if done.stopped:
         warn(f"stopped by {done.stopped}; --resume goes on")
         return 2
@@ -89,6 +90,15 @@ def _print(done: Run, *, as_json: bool) -> None:
     print_scores(done.metrics)
     say(f"run     {folder}")
     say(f"report  {folder / 'report.html'}")
+
+
+def _warn_flattered(done: Run) -> None:
+    from triagedesk.evals.folder import RunFolder
+    from triagedesk.evals.overlap import flattered
+
+    told = flattered(done, RunFolder(done.folder).manifest) if done.folder else None
+    if told is not None:
+        warn(told)
 
 
 def _price(setup: Setup, *, as_json: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from triagedesk.errors import TicketError
 from triagedesk.models import Ticket
 
+MAX_NAME_CHARS = 255
 MAX_BYTES = 16 * 1024 * 1024
 """More is not read: a body may have a million characters, and JSON may write each in twelve bytes."""
 
@@ -26,10 +27,17 @@ def take(text: str | None, file: Path | None, metadata: Mapping[str, str]) -> Ti
 
 def _data(text: str | None, file: Path | None) -> Mapping[str, Any]:
     if text is not None:
+        if _names_a_file(text):
+            raise TicketError(f"{text}: is a file; to classify what it holds, say --ticket {text}")
         return {"body": text}
     if file is not None and str(file) != "-":
         return decode(_from_file(file), json_only=file.suffix.lower() in (".json", ".jsonl"))
     return decode(_from_stdin())
+
+
+def _names_a_file(text: str) -> bool:
+    """Say whether a text is a file's name: nobody writes a ticket of one word that happens to stand in the folder."""
+    return len(text.split()) == 1 and len(text) < MAX_NAME_CHARS and "\0" not in text and Path(text).is_file()
 
 
 def _from_file(file: Path) -> bytes:

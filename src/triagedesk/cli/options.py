@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="rules, openai/NAME or local/PATH.gguf. Default: by key."),
+    typer.Option("--model", metavar="NAME", help="rules, trained, openai/NAME or local/PATH.gguf. Default: by key."),
 ]
 BaseUrlOption = Annotated[
     str | None, typer.Option("--base-url", metavar="URL", help="Any OpenAI-compatible server, with its /v1.")

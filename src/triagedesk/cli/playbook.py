@@ -19,9 +19,23 @@ def init(file: Path, *, force: bool) -> int:
         raise ConfigError(f"{file}: exists already; pass --force to replace it, or name another file") from None
     except OSError as wrong:
         raise ConfigError(f"{file}: {wrong.strerror}; name a file that can be written") from None
-    say(f"wrote {file}, a copy of {load_playbook(file).identity}")
+    made = load_playbook(file)
+    say(f"wrote {file}, a copy of {made.identity}")
+    if _copied(load_playbook(None).trained_file, made.trained_file, force=force):
+        say(f"wrote {made.trained_file}, the trained classifier of these labels; after changing labels or rules, "
+            "triagedesk train makes one anew")  # fmt: skip
     say(f"Next: edit it, then triagedesk playbook check {file}")
     return 0
+
+
+def _copied(shipped: Path, beside: Path, *, force: bool) -> bool:
+    """Copy the shipped classifier beside the new playbook; one that is there already stays, unless forced."""
+    try:
+        with beside.open("wb" if force else "xb") as stream:
+            stream.write(shipped.read_bytes())
+    except OSError:
+        return False
+    return True
 
 
 def check(file: Path | None) -> int:

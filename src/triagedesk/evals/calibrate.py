@@ -17,6 +17,7 @@ from triagedesk.evals.curves import MIN_RATE, applied, best_curve, measured_rate
 from triagedesk.evals.folder import RUNNING, UNENDED, RunFolder, package_version
 from triagedesk.evals.metrics import calibration as quality
 from triagedesk.evals.metrics.scale import Floats, Ints
+from triagedesk.evals.overlap import check_unseen
 from triagedesk.evals.predictions import Prediction
 from triagedesk.evals.run import Run
 from triagedesk.models import Source
@@ -60,8 +61,8 @@ class Basis:
 def basis_of(folder: RunFolder, run: Run) -> Basis:
     """Return what a run was measured on.
 
-    Raises ConfigError for a run that has not ended, for the sealed split, and for a playbook that has changed since,
-    its automation levels aside.
+    Raises ConfigError for a run that has not ended, for the sealed split, for answers of a trained classifier that
+    learned from these tickets, and for a playbook that has changed since, its automation levels aside.
     """
     manifest, playbook = folder.manifest, run.sheet.playbook
     data = manifest["dataset"]
@@ -70,6 +71,7 @@ def basis_of(folder: RunFolder, run: Run) -> Basis:
     if data["split"] == SEALED:
         raise ConfigError(f"{folder.path}: is a run on the {SEALED} split, which nothing is fitted on; "
                           f"run with --split {CALIBRATION}")  # fmt: skip
+    check_unseen(run, manifest)
     then = manifest.get("playbook_reading")
     changed = playbook.identity != manifest["playbook"] if then is None else playbook.reading_hash != then
     if changed:

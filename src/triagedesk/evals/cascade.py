@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from triagedesk.errors import ConfigError
-from triagedesk.evals.comparison import Comparison, Delta, compare
+from triagedesk.evals.comparison import Comparison, Delta, compare, same_rows
 from triagedesk.evals.metrics.scale import Floats
 from triagedesk.evals.predictions import Prediction
 from triagedesk.evals.run import Run
 from triagedesk.evals.sheet import Sheet
-from triagedesk.models import Frozen
+from triagedesk.models import Frozen, Source
 from triagedesk.playbook.document import REQUIRED_DIMENSIONS
 
 STEPS = 10
@@ -53,10 +53,14 @@ class CascadePoint(Frozen):
 def cascade_curve(cheap: Run, model: Run, steps: int = STEPS) -> list[CascadePoint]:
     """Return the curve from asking about every ticket to asking about none, the most asked first.
 
-    Raises ConfigError when the runs are not on the same tickets, or the cheap one measured no confidence.
+    Tickets that a model answered in the cheap run are asked about at every threshold. Raises ConfigError when the runs
+    are one, are not on the same tickets or not whole, when no model answered in the second, or the cheap one measured
+    no confidence.
     """
+    _check_pair(cheap, model)
+    cheap = _in_order_of(model, cheap)
     sure = _sureness(cheap)
-    spared = np.unique(np.quantile(sure, np.linspace(1, 0, steps + 1)))[::-1]
+    spared = np.unique(np.quantile(sure[np.isfinite(sure)], np.linspace(1, 0, steps + 1)))[::-1]
     return [_point(cheap, model, sure, float(at)) for at in (ALWAYS_ASK, *_hundredths(spared))]
 
 
@@ -70,11 +74,32 @@ def choose_threshold(points: Sequence[CascadePoint], max_loss: float) -> Cascade
     return min((point for point in points if point.holds(max_loss)), key=lambda point: point.asked, default=points[0])
 
 
+def _check_pair(cheap: Run, model: Run) -> None:
+    """Raise ConfigError where two runs are no cheap side and model of one cascade."""
+    if cheap is model or (cheap.folder and model.folder and cheap.folder.resolve() == model.folder.resolve()):
+        raise ConfigError("RUN and MODEL_RUN are the same run; give one without a model and one with it")
+    if not any(one.source in (Source.MODEL, Source.CACHE) for one in model.sheet.predictions):
+        raise ConfigError('MODEL_RUN: no model answered any ticket there; give a run of system = "model" or "desk"')
+    for name, run in (("RUN", cheap), ("MODEL_RUN", model)):
+        absent = sum(one.id == "" for one in run.sheet.predictions)
+        if absent:
+            raise ConfigError(f"{name}: {absent} of {len(run.sheet)} tickets were never put to it; "
+                              "`triagedesk eval run … --resume` ends it")  # fmt: skip
+
+
+def _in_order_of(model: Run, cheap: Run) -> Run:
+    """Return the cheap run with its rows in the model run's order. Raises ConfigError when they are other tickets."""
+    places, _ = same_rows(cheap.sheet, model.sheet, names=("RUN", "MODEL_RUN"))
+    said = [cheap.sheet.predictions[place] for place in places]
+    return dataclasses.replace(cheap, sheet=dataclasses.replace(cheap.sheet, gold=model.sheet.gold, predictions=said))
+
+
 def _sureness(cheap: Run) -> Floats:
+    """Return how sure each row is, shape (n,); minus infinity where nothing is known, so that the model is asked."""
     sure = [one.sureness for one in cheap.sheet.predictions]
     if not any(sure):
         raise ConfigError('the cheap run measured no confidence: run system = "trained", or calibrate the rules first')
-    return np.asarray([each or 0.0 for each in sure], dtype=np.float64)
+    return np.asarray([-np.inf if each is None else each for each in sure], dtype=np.float64)
 
 
 def _hundredths(values: Floats) -> list[float]:
@@ -83,13 +108,9 @@ def _hundredths(values: Floats) -> list[float]:
 
 
 def _point(cheap: Run, model: Run, sure: Floats, at: float) -> CascadePoint:
-    sure_of = {row.id: float(value) for row, value in zip(cheap.sheet.gold, sure, strict=True)}
-    said_cheaply = dict(zip(sure_of, _labelled(cheap.sheet), strict=True))
-    asked, chosen = [], []
-    for row, answer in zip(model.sheet.gold, _labelled(model.sheet), strict=True):
-        ask = sure_of.get(row.id, 0.0) < at
-        asked.append(ask)
-        chosen.append(answer if ask or row.id not in said_cheaply else said_cheaply[row.id])
+    asked = [bool(each) for each in sure < at]
+    answers = zip(asked, _labelled(model.sheet), _labelled(cheap.sheet), strict=True)
+    chosen = [answer if ask else spared for ask, answer, spared in answers]
     sheet = dataclasses.replace(model.sheet, predictions=chosen, repeats={}, voice="suggestion")
     found = compare(model, dataclasses.replace(model, sheet=sheet))
     costs = [one.cost_usd for one, ask in zip(model.sheet.predictions, asked, strict=True) if ask]

@@ -180,7 +180,7 @@ def compare(a: Run, b: Run) -> Comparison:
     Raises ConfigError when the rows, their gold labels or the playbooks' labels are not the same, or when one of the
     two answered none of the tickets.
     """
-    places_a, places_b = _aligned(a.sheet, b.sheet)
+    places_a, places_b = same_rows(a.sheet, b.sheet)
     both = _asked(a)[places_a] & _asked(b)[places_b]
     places_a, places_b = places_a[both], places_b[both]
     if not len(places_a):
@@ -205,12 +205,12 @@ def _answered(sheet: Sheet, places: Ints, name: str) -> None:
         raise ConfigError(f"{name} answered no ticket: there is nothing to compare")
 
 
-def _aligned(a: Sheet, b: Sheet) -> tuple[Ints, Ints]:
-    """Return the places of the same rows in A and in B, in B's order."""
+def same_rows(a: Sheet, b: Sheet, names: tuple[str, str] = ("A", "B")) -> tuple[Ints, Ints]:
+    """Return the places of the same rows in A and in B, in B's order. Raises ConfigError where they are not the same."""
     known_rows = {row.id: place for place, row in enumerate(a.gold)}
     if len(known_rows) != len(b.gold) or any(row.id not in known_rows for row in b.gold):
-        raise ConfigError(f"not the same tickets: {len(a.gold)} in A, {len(b.gold)} in B; run both on the same set, "
-                          "split and --limit")  # fmt: skip
+        raise ConfigError(f"not the same tickets: {len(a.gold)} in {names[0]}, {len(b.gold)} in {names[1]}; "
+                          "run both on the same set, split and --limit")  # fmt: skip
     places = np.asarray([known_rows[row.id] for row in b.gold], dtype=np.int64)
     for place, row in zip(places, b.gold, strict=True):
         if a.gold[place].labels != row.labels or a.gold[place].data != row.data:

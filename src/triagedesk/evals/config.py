@@ -17,6 +17,12 @@ from triagedesk.settings import NO_SERVER, Settings
 SEALED = "test"
 """The split that only --split opens."""
 
+OWN_KEYS = {
+    **{name: name for name in ("model", "base_url", "playbook", "prompt", "calibration", "deadline_s")},
+    "max_concurrency": "concurrency",
+}
+"""Settings that a config gives by a key of its own, outside [settings]."""
+
 
 class Gates(Frozen):
     """Limits that `eval gate` holds a run to. A bound is tested on the interval, not on the point."""
@@ -78,6 +84,9 @@ class EvalConfig(Frozen):
 
     def desk_settings(self, **more: Any) -> Settings:
         """Return the desk's settings: the config's, over the environment's. Raises ConfigError."""
+        for name in self.settings:
+            if name in OWN_KEYS:
+                raise ConfigError(f"settings.{name}: has no effect there; give {OWN_KEYS[name]} = … above [settings]")
         model = self.model if self.asks_a_model else self.system
         given = {**self.settings, "model": model, "base_url": self.base_url, "playbook": self.playbook,
                  "prompt": self.prompt, "calibration": self.calibration, "deadline_s": self.deadline_s,

@@ -16,6 +16,7 @@ from typing import Any
 from triagedesk.errors import ConfigError
 from triagedesk.evals.config import EvalConfig
 from triagedesk.evals.datasets import Dataset, file_hash
+from triagedesk.evals.overlap import OVERLAP, learned_from, trained_file
 from triagedesk.playbook import Playbook
 
 SCHEMA_VERSION = 1
@@ -80,20 +81,13 @@ def package_version() -> str:
         return "unknown"
 
 
-def _trained(config: EvalConfig, playbook: Playbook) -> str | None:
-    """Return the hash of the trained classifier that may answer, or None where the rules alone do."""
-    settings = config.desk_settings()
-    file = settings.trained or playbook.trained_file
-    rules_alone = "rules" in (config.system, settings.second_line)
-    return file_hash(file) if file.is_file() and not rules_alone else None
-
-
 def run_identity(config: EvalConfig, dataset: Dataset, playbook: Playbook, prompt: str | None) -> str:
     """Return the hash that names a configuration: all that decides what is asked and what is answered."""
     aside = {"name", "concurrency", "gates", "draws", "playbook", "prompt", "split", "prevalence"}
     asked = {} if not config.asks_a_model else config.desk_settings().model_dump(mode="json", include=DECIDING)
+    file = trained_file(config, playbook)
     parts = {
-        **config.model_dump(mode="json", exclude=aside), "asked": asked, "trained": _trained(config, playbook),
+        **config.model_dump(mode="json", exclude=aside), "asked": asked, "trained": file and file_hash(file),
         "dataset": dataset.sha256, "playbook": playbook.identity, "prompt": prompt, "version": package_version(),
     }  # fmt: skip
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -117,6 +111,7 @@ def new_manifest(
         "config": config.model_dump(mode="json", exclude={"playbook", "prompt", "calibration"}),
         "dataset": {"name": dataset.name, "split": dataset.split, "sha256": dataset.sha256, "rows": len(dataset.rows),
                     "asked": rows, "file": str(dataset.path.resolve()), "openings": openings},
+        OVERLAP: learned_from(trained_file(config, playbook), dataset),
         "playbook": playbook.identity, "playbook_reading": playbook.reading_hash,
         "playbook_file": str(config.playbook.resolve()) if config.playbook else None,
         "prompt": prompt, "models": {}, "temperature": None, "k": config.k,

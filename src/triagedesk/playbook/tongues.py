@@ -6,7 +6,8 @@ languages, never take one away, so nothing appended to a ticket switches a patte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 from triagedesk.playbook.folding import words_of
 
@@ -54,6 +55,15 @@ _ROMANCE = {
 }
 """Words that these languages share: asked only of a sentence in which no language shows otherwise."""
 
+
+def _languages_by_word(words: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
+    """Return the languages of each word: one look a word, however many languages there are."""
+    every = sorted({word for held in words.values() for word in held})
+    return {word: tuple(name for name, held in words.items() if word in held) for word in every}
+
+
+_SPEAK = _languages_by_word(_WORDS)
+_SHARED = _languages_by_word(_ROMANCE)
 _SENTENCE_ENDS = str.maketrans(dict.fromkeys(".!?;", "\n"))
 
 
@@ -67,8 +77,7 @@ def languages_in(folded: str, known: Iterable[str], detected: str | None = None)
     known = tuple(known)
     shown = {name for name in known if name == detected or name not in _WORDS}
     doubtful = False
-    for sentence in folded.translate(_SENTENCE_ENDS).splitlines():
-        words = words_of(sentence)
+    for words in {words_of(sentence) for sentence in set(folded.translate(_SENTENCE_ENDS).splitlines())}:
         shows = _shown(words, known)
         shown |= shows
         doubtful = doubtful or (not shows and sum(word.isalpha() and len(word) > 3 for word in words) > 1)
@@ -77,8 +86,6 @@ def languages_in(folded: str, known: Iterable[str], detected: str | None = None)
 
 def _shown(words: frozenset[str], known: Collection[str]) -> set[str]:
     enough = 1 if len(words) < SHORT_WORDS else 2
-    shown = {name for name in known if len(_WORDS.get(name, _NONE) & words) >= enough}
-    return shown or {name for name in known if not _ROMANCE.get(name, _NONE).isdisjoint(words)}
-
-
-_NONE: frozenset[str] = frozenset()
+    said = Counter([name for word in words if word in _SPEAK for name in _SPEAK[word]])
+    shown = {name for name, count in said.items() if count >= enough and name in known}
+    return shown or {name for word in words if word in _SHARED for name in _SHARED[word] if name in known}

@@ -12,11 +12,22 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from triagedesk.models import Choice, Classification, Frozen, Indicators, Reason, Response, Span, Step, Ticket
+from triagedesk.models import (
+    Choice,
+    Classification,
+    ConfidenceKind,
+    Frozen,
+    Indicators,
+    Reason,
+    Response,
+    Span,
+    Step,
+    Ticket,
+)
 from triagedesk.playbook import Condition, Document, Playbook, is_overdue
 from triagedesk.playbook.conditions import Hit
 from triagedesk.policy.automation import AUTO_APPLY, BELOW_SUGGEST_LEVEL, below_suggest_level, may_apply
-from triagedesk.policy.plan import Change, Planner, Situation, primary
+from triagedesk.policy.plan import Change, Plan, Planner, Situation, primary
 from triagedesk.policy.routing import Router
 from triagedesk.policy.sla import Agreement
 from triagedesk.tracing import traced
@@ -114,7 +125,7 @@ class Policy:
         """Say all that does not depend on the clock. `measure` gives the final labels their measured confidence."""
         said = {name: self._choice(name, classification, rules) for name in self._names}
         plan = self._plan(self._situation(said, ticket, rules, language, overdue))
-        labels, unsure = self._settle(said, plan.changes, ticket, rules, measure)
+        labels, unsure = self._settle(said, plan, ticket, rules, measure)
         route, notes = plan.route, tuple(notes)
         review = tuple(dict.fromkeys((*plan.review, *unsure, *notes, *doubts)))
         flags = (*route.flags, *notes, *self._opened(labels, review))
@@ -152,14 +163,13 @@ class Policy:
         )  # fmt: skip
 
     def _settle(
-        self, said: dict[str, Choice], changes: Mapping[str, Change], ticket: Ticket, rules: Classification,
-        measure: Measure | None,
+        self, said: dict[str, Choice], plan: Plan, ticket: Ticket, rules: Classification, measure: Measure | None,
     ) -> tuple[dict[str, Choice], list[str]]:  # fmt: skip
         """Put changes in place; return the final choices and what is doubtful about them."""
         labels, doubts = dict(said), []
-        for name, change in changes.items():
+        for name, change in plan.changes.items():
             more = rules.labels[name].reasons if change.with_rules_reasons and name in rules.labels else ()
-            labels[name] = Choice(label=change.label, reasons=(_reason(change, ticket, rules), *more))
+            labels[name] = Choice(label=change.label, reasons=(_reason(change, ticket, rules, labels), *more))
         bare = [name for name, choice in labels.items() if not choice.reasons]
         for name in bare:
             labels[name] = _with_reason(labels[name], rules.labels.get(name))
@@ -167,8 +177,16 @@ class Policy:
             doubts.append("ungrounded_reason")
         if measure is not None:
             labels = {name: measure(name, choice) for name, choice in labels.items()}
+        for name in plan.held:
+            labels[name] = self._held(labels[name])
         labels = {name: _without_strength(choice) for name, choice in labels.items()}
         return labels, [*doubts, *self._unsure(labels)]
+
+    def _held(self, choice: Choice) -> Choice:
+        """Leave a doubt out that changes nothing: a floor holds this label, however sure who said it was."""
+        doubted = choice.confidence is not None and choice.confidence < self._min_confidence
+        nothing = {"confidence": None, "confidence_kind": ConfidenceKind.NONE}
+        return choice.model_copy(update=nothing) if doubted else choice
 
     def _unsure(self, labels: Mapping[str, Choice]) -> Iterator[str]:
         least = self._min_confidence
@@ -219,10 +237,14 @@ def _places(span: Span) -> tuple[Hit, ...]:
     return ((span.start + offset, span.end + offset),)
 
 
-def _reason(change: Change, ticket: Ticket, rules: Classification) -> Reason:
-    """Rest a change on the first place of a signal that its condition names, else on a metadata field."""
+def _reason(change: Change, ticket: Ticket, rules: Classification, labels: Mapping[str, Choice]) -> Reason:
+    """Rest a change on the first place of a signal that its condition names, on a label's own words, or on a field."""
     span = _evidence(change.when, rules.signals)
     if span is None:
+        quoted = (reason for name in change.when.labels if name in labels for reason in labels[name].reasons)
+        because = next((reason for reason in quoted if _rests(reason)), None)
+        if because is not None and _metadata_field(change.when) is None:
+            return because.model_copy(update={"text": change.text, "factor": change.factor})
         return Reason(text=change.text, factor=change.factor, field=_metadata_field(change.when))
     source = ticket.subject if span.field == "subject" else ticket.body
     return Reason(

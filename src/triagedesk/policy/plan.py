@@ -41,9 +41,10 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What follows from a situation."""
+    """What follows from a situation. `held` names the dimensions whose label no lower one could have taken."""
 
     changes: Mapping[str, Change]
+    held: frozenset[str]
     urgency: str
     route: Route
     review: tuple[str, ...]
@@ -72,7 +73,7 @@ class Planner:
             for constraint in self._document.constraints:
                 draft.keep(constraint)
         review = dict.fromkeys((*self._doubts(situation, draft.facts, injected), *self._own_reviews(draft.facts)))
-        return Plan(draft.changes, draft.labels["urgency"], self._router.route(draft.facts), tuple(review))
+        return Plan(draft.changes, draft.held, draft.labels["urgency"], self._router.route(draft.facts), tuple(review))
 
     def _override(self, draft: _Draft) -> None:
         for override in self._document.overrides:
@@ -111,6 +112,11 @@ class _Draft:
             tier=situation.tier, channel=situation.channel, region=situation.region, language=situation.language,
             overdue=situation.overdue, hits=dict(situation.hits), labels=self.labels,
         )  # fmt: skip
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The dimensions whose label is the very one that a floor asks for."""
+        return frozenset(n for n, place in self._floors.items() if self.labels[n] == self._names[n][place])
 
     def put(self, name: str, change: Change) -> None:
         """Change a label, unless a floor forbids it."""

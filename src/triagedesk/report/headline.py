@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from statistics import median
 
+from triagedesk.errors import FallbackReason
 from triagedesk.models import Source
 from triagedesk.pages.words import count, percent
 from triagedesk.report.blocks import cut, interval, spoken, usd
@@ -23,6 +25,8 @@ MOST_TOLD = 2
 ENOUGH = 30
 """A tier, channel or queue of fewer tickets is not singled out."""
 UNNAMED = (OTHERS, NOT_GIVEN)
+NO_MODEL = FallbackReason.NO_MODEL.value
+STAND_INS = {Source.RULES.value: "the rules", Source.TRAINED.value: "the trained classifier"}
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def figures(tally: Tally) -> list[Figure]:
         _part(tally, "escalated", "escalated", whole.escalated),
         _part(tally, "review", "to review", whole.review),
         _part(tally, "breached", "past due", whole.breached),
-        _part(tally, "model", "labelled by the model", model),
+        _modelled(tally, model),
         _cost(tally),
     ]
 
@@ -87,6 +91,15 @@ def _part(tally: Tally, key: str, name: str, hits: int) -> Figure:
     share = Share(hits, tally.n)
     told = interval(share)
     return Figure(key, name, count(hits), f"{percent(share.value)}{f' ({told})' if told else ''} of all", hits)
+
+
+def _modelled(tally: Tally, hits: int) -> Figure:
+    """Return how much the model labelled; where none was configured, who answered instead."""
+    part = _part(tally, "model", "labelled by the model", hits)
+    if hits or tally.answers.fallbacks.get(NO_MODEL, 0) < tally.n:
+        return part
+    who = " and ".join(STAND_INS.get(name, spoken(cut(name))) for name, _ in tally.answers.sources.ranked()[:2])
+    return dataclasses.replace(part, under=f"none was configured: {who} answered")
 
 
 def _cost(tally: Tally) -> Figure:
@@ -118,9 +131,17 @@ def _severe(tally: Tally) -> Iterator[str]:
     total = sum(issues.values())
     if total:
         most = max(issues, key=lambda issue: (issues[issue], issue))
-        share = percent(issues[most] / total, 0)
-        about = spoken(cut(most))
-        yield f"{count(total)} tickets are {spoken(tally.severe)}; most of them, {share}, are about {about}."
+        told = f"{count(total)} tickets are" if total > 1 else "One ticket is"
+        about = f"{_quantity(issues[most], total)} about {spoken(cut(most))}"
+        yield f"{told} {spoken(tally.severe)}{about}."
+
+
+def _quantity(hits: int, total: int) -> str:
+    """Return the words between a number of tickets and what the commonest kind of them is about."""
+    if hits == total:
+        return "; all of them are" if total > 1 else ","
+    share = percent(hits / total, 0)
+    return f"; most of them, {share}, are" if hits > MOSTLY * total else f"; the largest part, {share}, is"
 
 
 def _ahead(tally: Tally) -> Iterator[str]:
@@ -181,10 +202,10 @@ def _review(tally: Tally) -> Iterator[str]:
 
 
 def _fallbacks(tally: Tally) -> Iterator[str]:
-    fallbacks = tally.answers.fallbacks
-    total = sum(fallbacks.values())
+    failed = [each for each in tally.answers.fallbacks.ranked() if each[0] != NO_MODEL]  # none was asked for
+    total = sum(n for _, n in failed)
     if total:
-        reason, n = fallbacks.ranked()[0]
+        reason, n = failed[0]
         share = percent(total / tally.n)
         why = f"most often because of {spoken(cut(reason))} ({count(n)})"
         yield f"The model did not answer {count(total)} tickets ({share}), {why}."

@@ -24,6 +24,8 @@ MAX_REDACTED = 20_000
 MAX_FORMS = 8
 MAX_EXAMPLES = 3
 MAX_WEEKS = 600
+MAX_COMPARED = 200
+"""So many of the commonest phrases are looked at for those that contain one another."""
 _WORD = re2.compile(r"\[[A-Z]+_\d+\]|[\pL\pM]+|\d+")
 _LONG_NUMBER = re2.compile(r"\d{3,}")
 
@@ -105,8 +107,30 @@ class Phrases:
 
     def common(self, most: int) -> list[Phrase]:
         """Return the commonest phrases of at least MIN_TICKETS tickets."""
+        return [phrase for _, phrase in self._ranked()[:most]]
+
+    def merged(self, most: int) -> list[list[Phrase]]:
+        """Return the commonest phrases, each with others of its issue type that contain it or that it contains.
+
+        The commonest stands first. Tickets of the others are not added to its own: many hold both.
+        """
+        rows: list[list[Phrase]] = []
+        words: list[list[frozenset[str]]] = []
+        for key, phrase in self._ranked()[:MAX_COMPARED]:
+            held = frozenset(key.split())
+            place = next((place for place, row in enumerate(rows) if row[0].issue == phrase.issue
+                          and any(held <= other or other <= held for other in words[place])), None)  # fmt: skip
+            if place is not None:
+                rows[place].append(phrase)
+                words[place].append(held)
+            elif len(rows) < most:
+                rows.append([phrase])
+                words.append([held])
+        return rows
+
+    def _ranked(self) -> list[tuple[str, Phrase]]:
         found = [(key, phrase) for key, phrase in self.phrases.items() if phrase.is_common]
-        return [phrase for _, phrase in sorted(found, key=lambda each: (-each[1].n, each[0]))[:most]]
+        return sorted(found, key=lambda each: (-each[1].n, each[0]))
 
 
 def _tick(counts: dict[str, int], word: str) -> None:

@@ -15,7 +15,7 @@ from triagedesk.report.tally import Tally
 from triagedesk.report.volumes import GIVE_TICKETS
 from triagedesk.report.zone import day_text
 
-MOST_SPIKES, DRAWN_SPIKES, MOST_PHRASES = 15, 4, 12
+MOST_SPIKES, DRAWN_SPIKES, MOST_PHRASES, MOST_FORMS = 15, 4, 12, 3
 DRAWN_DAYS = 60
 TREND_WEEKS = 12
 
@@ -107,21 +107,27 @@ def _drawn(tally: Tally, calendar: Calendar, place: int, spike: Spike) -> Chart:
 
 
 def _phrases(phrases: Phrases, key: str, title: str, heading: str, tally: Tally, last: int | None) -> Table:
-    rows = [_row(phrase, last) for phrase in phrases.common(MOST_PHRASES)]
+    merged = phrases.merged(MOST_PHRASES) if key == "quotes" else [[each] for each in phrases.common(MOST_PHRASES)]
+    rows = [_row(row, last) for row in merged]
     columns = (
         Column(heading, heading, "text"), Column("tickets", "tickets"), Column("severe", spoken(tally.severe), "share"),
         Column("issue_type", "mostly", "label"), Column("examples", "for example", "text"),
         *((Column("weeks", f"last {TREND_WEEKS} weeks", "trend"),) if last is not None else ()),
     )  # fmt: skip
-    note = f"Counts may be up to {phrases.missed:,} too low: rare words were forgotten on the way." * (
-        phrases.missed > 0
-    )
-    return Table(key, title, columns, tuple(rows), note, wide=True)
+    return Table(key, title, columns, tuple(rows), " ".join(_notes(phrases, merged)), wide=True)
 
 
-def _row(phrase: Phrase, last: int | None) -> tuple[Cell, ...]:
+def _notes(phrases: Phrases, merged: list[list[Phrase]]) -> Iterator[str]:
+    if any(len(row) > 1 for row in merged):
+        yield "Words that contain one another share a row; its numbers are those of the first, the commonest."
+    if phrases.missed > 0:
+        yield f"Counts may be up to {phrases.missed:,} too low: rare words were forgotten on the way."
+
+
+def _row(row: list[Phrase], last: int | None) -> tuple[Cell, ...]:
+    phrase = row[0]
     told: tuple[Cell, ...] = (
-        cut(phrase.form, 90), phrase.n, Share(phrase.urgent, phrase.n), phrase.issue,
+        cut(" · ".join(each.form for each in row[:MOST_FORMS]), 90), phrase.n, Share(phrase.urgent, phrase.n), phrase.issue,
         ", ".join(cut(each, 24) for each in phrase.examples[:2]),
     )  # fmt: skip
     if last is None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from triagedesk.batch.columns import ColumnMap
 from triagedesk.batch.sources import open_sources
+from triagedesk.errors import ConfigError
 from triagedesk.playbook import Playbook
 from triagedesk.report import calendar, headline, judgement, load, machine, problems, sla, volumes
 from triagedesk.report.blocks import Section, as_json
@@ -75,6 +76,11 @@ def make_report(job: Job, playbook: Playbook, watch: Watch | None = None) -> Rep
             tally.add(line, join.facts(line.ticket_id) if join is not None else None)
             if watch is not None:
                 watch(tally.n)
+        if join is not None and join.unmatched == tally.n:
+            raise ConfigError(
+                f"{job.tickets}: holds no ticket of OUT; give the tickets that the batch read, "
+                "and its --map, such as --map id=COLUMN"
+            )
         origins = _origins(job, suggestions, join)
     return _report(job, tally, origins)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from triagedesk.batch.columns import ALIASES, plain
 from triagedesk.batch.journal import journal_path
 from triagedesk.batch.output import errors_path
 from triagedesk.batch.streams import Stream, broken, format_of, require_parquet
@@ -45,7 +46,7 @@ class Suggestions:
                 yield line
                 continue
             self.unreadable += 1
-            wrong = wrong or problem
+            wrong = TICKETS if TICKETS in (problem, wrong) else wrong or problem  # one torn line does not hide the rest
             if self.unreadable >= MAX_FALSE_STARTS and not self.read:
                 break
         if not self.read:
@@ -112,15 +113,20 @@ def shape_of(line: bytes) -> str:
     for known, told in SHAPES:
         if known <= keys:
             return told
-    return "is no output of `triagedesk batch`: its lines are no suggestions"
+    return TICKETS if _of_tickets(keys) else "is no output of `triagedesk batch`: its lines are no suggestions"
 
 
+def _of_tickets(names: Iterable[str]) -> bool:
+    """Say whether keys or columns are a ticket's: one of them holds its text, under one of the names for it."""
+    return not TEXT_NAMES.isdisjoint(map(plain, names))
+
+
+TICKETS = "holds tickets, not suggestions; run `triagedesk batch` on it and give its OUT"
+TEXT_NAMES = frozenset(("body", "messages", *ALIASES["body"]))
 SHAPES = (
     ({"suggestion", "attempt"}, "holds the predictions of an eval run; `triagedesk eval report RUN` makes their page"),
     ({"ticket", "labels"}, "holds labelled tickets, not suggestions; `triagedesk eval` scores against them"),
     ({"line", "error"}, "is the error file of a batch; give its OUT"),
-    ({"body"}, "holds tickets, not suggestions; run `triagedesk batch` on it and give its OUT"),
-    ({"messages"}, "holds tickets, not suggestions; run `triagedesk batch` on it and give its OUT"),
     ({"ticket_id", "labels"}, "its lines lack parts of a suggestion; make it anew with `triagedesk batch`"),
 )
 """Keys that a line has, and what its file is then."""
@@ -156,7 +162,8 @@ def _header(names: list[str], path: Path) -> Header:
     try:
         return Header(names)
     except ValueError as wrong:
-        raise ConfigError(f"{path}: is no output of `triagedesk batch`: {wrong}") from None
+        told = f"is no output of `triagedesk batch`: {wrong}; if it holds tickets, run `triagedesk batch` on it first"
+        raise ConfigError(f"{path}: {TICKETS if _of_tickets(names) else told}") from None
 
 
 def _line(header: Header, row: dict[str, Any]) -> tuple[Line | None, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from triagedesk.batch.provider.delivery import Delivery
 from triagedesk.batch.provider.options import News, PrepayOptions, Watch
 from triagedesk.batch.provider.prepaid import PrepaidAnswers
 from triagedesk.batch.provider.requests import Planner
+from triagedesk.batch.provider.soundness import check, told_apart
 from triagedesk.batch.provider.state import JOURNAL, QUESTIONS, Part, State, open_state
 from triagedesk.batch.provider.store import Questions
 from triagedesk.batch.rows import Row
@@ -44,15 +44,16 @@ async def prepay(
     async with open_batch_api(desk.settings) as api:
         with ExitStack() as stack:
             state = stack.enter_context(open_state(folder, identity_of(desk, options)))
-            questions = Questions(folder / QUESTIONS)
-            stack.callback(questions.close)
-            try:
+            with told_apart(folder):
+                questions = Questions(folder / QUESTIONS)
+                stack.callback(questions.close)
+                if state.planned:
+                    check(state, questions, asking.model)
                 await _plan(desk, asking, rows, state, questions, options, news, watch)
-                await Delivery(api, asking.model, state, questions, options, news, watch).all()
-            except ModelError as wrong:
-                raise _stopped(wrong) from None
-            except sqlite3.Error as wrong:
-                raise OSError(f"{folder}: {wrong}") from None
+                try:
+                    await Delivery(api, asking.model, state, questions, options, news, watch).all()
+                except ModelError as wrong:
+                    raise _stopped(wrong) from None
             held = stack.pop_all()
     paid = asking.prepaid = PrepaidAnswers(folder, state.secret, questions, options.then, held)
     held.callback(setattr, asking, "prepaid", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from triagedesk.batch.provider.options import News, PrepayOptions, Watch
 from triagedesk.batch.provider.requests import split_lines
 from triagedesk.batch.provider.results import merge, reason_after
-from triagedesk.batch.provider.state import Part, State
+from triagedesk.batch.provider.state import Part, State, damaged
 from triagedesk.batch.provider.store import Questions
-from triagedesk.errors import ModelError, ModelUnavailable
+from triagedesk.classifiers.batch_api import NotReached
+from triagedesk.errors import ConfigError, ModelError, ModelUnavailable
 
 if TYPE_CHECKING:
     from triagedesk.classifiers.batch_api import BatchApi, Remote
@@ -27,6 +29,9 @@ LEAST_SPLIT = 50
 
 MOST_CREATIONS = 200
 
+WINDOW_S, MARGIN_S = 86_400.0, 7_200.0
+"""A batch is over after 24 hours, its completion window; for so long after that it is asked after, in seconds."""
+
 T = TypeVar("T")
 
 
@@ -40,7 +45,9 @@ class Delivery:
         self._api, self._model, self._state, self._questions = api, model, state, questions
         self._options, self._news, self._watch = options, news, watch
         self._remotes: dict[int, Remote] = {}
+        self._ends: dict[str, float] = {}
         self._queue_full = False
+        self._was_reached = False
 
     async def all(self) -> None:
         """Deliver until no part is open."""
@@ -74,6 +81,8 @@ class Delivery:
         """Upload a part; one that went up before a kill is found by its name."""
         name = f"triagedesk-{self._state.run}-{part.number}.jsonl"
         path = self._state.requests_file(part.number)
+        if not path.is_file() or path.stat().st_size != part.size:
+            raise damaged(self._state.folder, f"{path.name} is missing or not what was written")
 
         async def upload() -> str:
             return await self._api.find_file(name, part.size) or await self._api.upload(path, name)
@@ -97,6 +106,7 @@ class Delivery:
         """Ask how a part stands; take its results once it is over."""
         remote = self._remotes[part.number] = await self._patiently(lambda: self._api.status(batch))
         if not remote.over:
+            self._check_time(part, remote)
             return
         if remote.status == "failed" and TOKEN_LIMIT in remote.codes and part.creations < MOST_CREATIONS:
             await self._make_room(part)
@@ -105,6 +115,16 @@ class Delivery:
             self._news.notes.append(_refusal(part, remote))
         await self._take_results(part, remote)
         self._queue_full = False
+
+    def _check_time(self, part: Part, remote: Remote) -> None:
+        """Raise ConfigError about a batch that does not end: whatever it is called, nobody waits for it for ever."""
+        now = self._options.clock()
+        end = self._ends.setdefault(remote.id, min(now + WINDOW_S, remote.expires_at or math.inf))
+        if now > end + MARGIN_S:
+            raise ConfigError(
+                f"{self._state.folder}: the batch of part {part.number} is still {remote.status!r} at the provider, "
+                "hours after its end; look at it there, then give the same command again, or end it with --cancel"
+            )
 
     async def _take_results(self, part: Part, remote: Remote) -> None:
         self._tell("merging")
@@ -153,15 +173,36 @@ class Delivery:
         return sum(part.batch is not None for part in self._state.open_parts())
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make a call again while the provider is only busy or away. Raises ModelError."""
+        """Make a call again while the provider is only busy or away. Raises ModelError.
+
+        Where nothing was ever reached the address is wrong more likely than the provider away: that is told at once.
+        """
         pause = self._options.first_poll_s
-        for _ in range(TRIES - 1):
+        for tried in range(1, TRIES):
             try:
-                return await call()
+                made = await call()
             except ModelUnavailable as wrong:
-                await self._options.sleep(pause if wrong.retry_after_s is None else wrong.retry_after_s)
+                away = isinstance(wrong, NotReached)
+                if away and not self._was_reached:
+                    raise
+                self._was_reached = self._was_reached or not away
+                wish = pause if wrong.retry_after_s is None else wrong.retry_after_s
+                await self._wait(min(wish, self._options.longest_poll_s), wrong, tried)
                 pause = min(2 * pause, self._options.longest_poll_s)
+            else:
+                self._was_reached = True
+                return made
         return await call()
+
+    async def _wait(self, pause: float, wrong: ModelUnavailable, tried: int) -> None:
+        """Say why a call is made again and when, and pause until then."""
+        wish = wrong.retry_after_s
+        asks = f", for {wish:,.0f} s" if wish is not None and wish > pause else ""
+        self._news.notes.append(
+            f"{wrong.detail}{asks} ({wrong.reason.value}); try {tried + 1} of {TRIES} in {pause:g} s"
+        )
+        self._watch(self._news)
+        await self._options.sleep(pause)
 
     def _tell(self, phase: str) -> None:
         news, parts = self._news, [part for part in self._state.parts.values() if part.outcome != "split"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ class PrepayOptions:
 
     `identity` names the batch beyond model, prompt and playbook (the input's hash). `written` says of a row's number,
     counted from 0, whether OUT holds it already; None: it holds none. `now` is the moment at which tickets are judged.
-    Pauses are in seconds; they grow from the first to the longest.
+    Pauses are in seconds; they grow from the first to the longest. `clock` gives seconds since 1970, as the provider
+    says when a batch expires.
     """
 
     then: Then = Then.RULES
@@ -40,6 +42,7 @@ class PrepayOptions:
     first_poll_s: float = 5.0
     longest_poll_s: float = 60.0
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    clock: Callable[[], float] = time.time
 
 
 @dataclass

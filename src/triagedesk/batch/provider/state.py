@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from triagedesk.batch.provider.facts import (
+    FACT, Cleaned, Created, Creating, Fact, Head, Merged, OfPart, Planned, PlanMade, SplitUp, Uploaded,
+)  # fmt: skip
 from triagedesk.errors import ConfigError
 
 try:
@@ -55,25 +57,32 @@ class Part:
         return f"{run}-{self.number}-{self.creations}"
 
 
-class State:
-    """The journal, read and locked."""
+def damaged(folder: Path, what: str) -> ConfigError:
+    """Return the one line about a state that cannot be trusted: going on with it could lose what is paid for."""
+    return ConfigError(
+        f"{folder}: is damaged ({what}); put it back as it was, or fetch or cancel its batches at the provider "
+        "and then remove it: a new run pays anew"
+    )
 
-    def __init__(self, folder: Path, lines: list[dict[str, Any]]) -> None:
+
+class State:
+    """The journal, read and locked. Raises ConfigError if its lines do not fit each other."""
+
+    def __init__(self, folder: Path, head: Head, facts: Iterable[Fact]) -> None:
         self.folder = folder
-        head = lines[0]
-        self.identity: str = head["identity"]
-        self.run: str = head["run"]
-        self.secret = bytes.fromhex(head["secret"])
+        self.identity, self.run = head.identity, head.run
+        self.secret = bytes.fromhex(head.secret)
         self.parts: dict[int, Part] = {}
         self.planned = False
-        for line in lines[1:]:
-            self._take(line)
+        for fact in facts:
+            self._take(fact)
 
     def write(self, event: str, part: Part | None = None, **more: Any) -> None:
         """Append a fact, durably, and take note of it. Raises OSError."""
-        line = {"event": event, **({"part": part.number} if part else {}), **more}
+        line = to_json({"event": event, **({"part": part.number} if part else {}), **more})
+        fact = FACT.validate_json(line)
         _append(self.folder / JOURNAL, line)
-        self._take(line)
+        self._take(fact)
 
     def requests_file(self, number: int) -> Path:
         """Return where the requests of a part stand until they are answered."""
@@ -83,30 +92,38 @@ class State:
         """Return the parts whose results are not in the store yet."""
         return [part for part in self.parts.values() if part.outcome is None]
 
-    def _take(self, line: dict[str, Any]) -> None:
-        part = self.parts.get(line.get("part", 0))
-        match line["event"]:
-            case "planned":
-                self.planned = True
-                self._add(line["parts"])
-            case "split" if part:
-                part.outcome, part.leftovers = "split", tuple(line["files"])
-                self._add(line["parts"])
-            case "uploaded" if part:
-                part.file = line["file"]
-            case "creating" if part:
-                part.creations += 1
-                part.batch = None
-            case "created" if part:
-                part.batch = line["batch"]
-            case "merged" if part:
-                part.outcome, part.leftovers = line["status"], tuple(line["files"])
-            case "cleaned" if part:
-                part.leftovers = ()
+    def _take(self, fact: Fact) -> None:
+        if isinstance(fact, PlanMade):
+            self.planned = True
+            self._add(fact.parts)
+        elif fact.part in self.parts:
+            _tell(self.parts[fact.part], fact)
+            if isinstance(fact, SplitUp):
+                self._add(fact.parts)
+        else:
+            raise damaged(self.folder, f"{JOURNAL} tells of a part that was not planned")
 
-    def _add(self, rows: list[list[int]]) -> None:
+    def _add(self, rows: Iterable[Planned]) -> None:
         for number, requests, size in rows:
             self.parts[number] = Part(number, requests, size)
+
+
+def _tell(part: Part, fact: OfPart) -> None:
+    """Note in a part what happened to it."""
+    match fact:
+        case SplitUp(files=files):
+            part.outcome, part.leftovers = "split", files
+        case Uploaded(file=file):
+            part.file = file
+        case Creating():
+            part.creations += 1
+            part.batch = None
+        case Created(batch=batch):
+            part.batch = batch
+        case Merged(status=status, files=files):
+            part.outcome, part.leftovers = status, files
+        case Cleaned():
+            part.leftovers = ()
 
 
 @contextlib.contextmanager
@@ -116,48 +133,72 @@ def open_state(folder: Path, identity: str) -> Iterator[State]:
     Raises ConfigError if another process holds it, or it belongs to another batch.
     """
     with _locked(folder):
-        lines = _lines(folder / JOURNAL)
-        if lines and lines[0].get("identity") != identity and not _is_open(folder, lines):
+        head, facts = _read(folder)
+        if head is not None and head.identity != identity and not _is_open(folder, head, facts):
             _empty(folder)  # another batch, whose answers are all there: nothing at the provider is lost
-            lines = []
-        if not lines:
-            head = {"event": "head", "version": VERSION, "identity": identity, "run": secrets.token_hex(8),
-                    "secret": secrets.token_hex(32)}  # fmt: skip
-            _append(folder / JOURNAL, head)
-            lines = [head]
-        if lines[0].get("version") != VERSION or lines[0]["identity"] != identity:
+            head, facts = None, []
+        if head is None:
+            head = _begin(folder, identity)
+        if head.version != VERSION or head.identity != identity:
             raise ConfigError(
                 f"{folder}: holds another prepaid batch (input, model, prompt or playbook differ); "
                 "run that command to its end, or remove the folder once its batches are cancelled at the provider"
             )
-        yield State(folder, lines)
+        yield State(folder, head, facts)
 
 
-def _is_open(folder: Path, lines: list[dict[str, Any]]) -> bool:
-    return lines[0].get("version") != VERSION or bool(State(folder, lines).open_parts())
+def _begin(folder: Path, identity: str) -> Head:
+    """Write the first line of a journal. Raises ConfigError where a journal must have stood before."""
+    if (folder / QUESTIONS).exists():
+        raise damaged(folder, f"{JOURNAL} is missing or empty")
+    head = Head(
+        event="head", version=VERSION, identity=identity, run=secrets.token_hex(8), secret=secrets.token_hex(32)
+    )  # fmt: skip
+    _append(folder / JOURNAL, to_json(head))
+    return head
+
+
+def _is_open(folder: Path, head: Head, facts: list[Fact]) -> bool:
+    return head.version != VERSION or bool(State(folder, head, facts).open_parts())
 
 
 def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
+    """Remove what stands there, the journal last: a kill on the way leaves no questions without it."""
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == JOURNAL):
         path.unlink()
 
 
 def discard(folder: Path) -> None:
     """Remove the folder: the batch is done. Raises OSError."""
     if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder)
+        _empty(folder)
+        folder.rmdir()
 
 
-def _append(path: Path, line: dict[str, Any]) -> None:
+def _append(path: Path, line: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        os.write(handle, to_json(line) + b"\n")
+        os.write(handle, line + b"\n")
         os.fsync(handle)
     finally:
         os.close(handle)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _read(folder: Path) -> tuple[Head | None, list[Fact]]:
+    """Read the journal: its head, None if there is none yet, and its facts."""
+    lines = _lines(folder / JOURNAL)
+    number = 1
+    try:
+        head = Head.model_validate_json(lines[0]) if lines else None
+        facts: list[Fact] = []
+        for number, line in enumerate(lines[1:] if head and head.version == VERSION else (), 2):
+            facts.append(FACT.validate_json(line))
+    except ValueError:
+        raise damaged(folder, f"line {number} of {JOURNAL} cannot be read") from None
+    return head, facts
+
+
+def _lines(path: Path) -> list[bytes]:
     """Read the whole lines; a last one without its end was never acknowledged, and goes."""
     if not path.is_file():
         return []
@@ -165,10 +206,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     whole = data[: data.rfind(b"\n") + 1]
     if len(whole) < len(data):
         os.truncate(path, len(whole))
-    try:
-        return [from_json(line) for line in whole.splitlines()]
-    except ValueError:
-        raise ConfigError(f"{path}: is damaged; look for running batches at the provider, then remove it") from None
+    return whole.splitlines()
 
 
 @contextlib.contextmanager

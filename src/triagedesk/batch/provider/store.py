@@ -94,6 +94,23 @@ class Questions:
         answered, failed = self._connection.execute(query).fetchone()
         return answered, failed
 
+    def size(self) -> int:
+        """Return how many questions there are."""
+        return int(self._connection.execute("SELECT COUNT(*) FROM questions").fetchone()[0])
+
+    def unsettled(self) -> set[int]:
+        """Return the parts that hold a question of which nothing is known."""
+        query = "SELECT DISTINCT part FROM questions WHERE answer IS NULL AND reason IS NULL"
+        return {row[0] for row in self._connection.execute(query)}
+
+    def answers(self) -> Iterator[str]:
+        """Yield every answer as it stands there."""
+        return (row[0] for row in self._connection.execute("SELECT answer FROM questions WHERE answer IS NOT NULL"))
+
+    def kinds(self) -> set[tuple[str | None, str]]:
+        """Return which reasons there are, each with the SQL type of its count of attempts."""
+        return set(self._connection.execute("SELECT DISTINCT reason, typeof(attempts) FROM questions"))
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

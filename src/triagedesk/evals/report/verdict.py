@@ -9,6 +9,7 @@ from typing import Any, Literal
 from triagedesk.evals.config import SEALED
 from triagedesk.evals.figures import DimensionScores, Figure, Scores
 from triagedesk.evals.folder import RUNNING
+from triagedesk.evals.overlap import flattered
 from triagedesk.evals.report.beside import is_like_chance, is_near_majority, majority
 from triagedesk.evals.report.words import count, interval_text, number, percent, title_of
 from triagedesk.evals.run import Run
@@ -42,7 +43,7 @@ def verdict_of(run: Run, manifest: Mapping[str, Any]) -> Verdict:
         mood, headline = "bad", "This run has not ended: it settles nothing yet."
     return Verdict(
         mood, headline, tuple(_worth(scores)), tuple(_misses(run)), tuple(_trust(scores, manifest)),
-        tuple(_warnings(scores, manifest, run.stopped)),
+        (*_flattery(run, manifest), *_warnings(scores, manifest, run.stopped)),
     )  # fmt: skip
 
 
@@ -147,6 +148,12 @@ def _sealed(manifest: Mapping[str, Any]) -> Iterator[str]:
     elif data.get("split"):
         told = f"Measured on the split “{data['split']}”"
         yield f"{told}, which is open while rules and prompts are made: new tickets may fare worse."
+
+
+def _flattery(run: Run, manifest: Mapping[str, Any]) -> Iterator[str]:
+    told = flattered(run, manifest)
+    if told is not None:
+        yield f"{told[0].upper()}{told[1:]}. Measure on tickets that it has not seen."
 
 
 def _warnings(scores: Scores, manifest: Mapping[str, Any], stopped: str | None) -> Iterator[str]:
