@@ -116,14 +116,14 @@ import openai, instructor, pyarrow.parquet, rich.table, rich.progress
 from triagedesk.cli import main
 from triagedesk.models import Ticket
 from triagedesk.settings import Settings
-import triagedesk.desk, triagedesk.wiring, triagedesk.batch.parquet, triagedesk.cli.batch
+import triagedesk.desk, triagedesk.deskfiles, triagedesk.wiring, triagedesk.batch.parquet, triagedesk.cli.batch
 
 STEPS = ("write", "pwrite", "replace", "fsync", "unlink", "ftruncate")
 
 def warm_up():
     # the playbook is loaded once for all forks, and what the first desk with a model pays is paid
-    load = functools.cache(triagedesk.desk.load_playbook)
-    triagedesk.desk.load_playbook = load
+    load = functools.cache(triagedesk.deskfiles.load_playbook)
+    triagedesk.deskfiles.load_playbook = load
     async def both():
         for given in ({"model": "rules"}, {"base_url": "http://127.0.0.1:9/v1", "cache": False}):
             async with triagedesk.desk.open_desk(Settings(**given)) as desk:

@@ -80,7 +80,7 @@ def test_rules_alone_end_with_the_same_bytes(tmp_path: Path, forking: Forks, nam
     kills = killed_again_and_again(forking, *base, str(target), seed=7)
     assert kills >= 10
     assert records(target) == records(whole)
-    errors = name.split(".", 1)[0] + ".errors.jsonl"
+    errors = f"{name}.errors.jsonl"
     assert (tmp_path / errors).read_bytes() == (whole.parent / errors).read_bytes()
     assert leftovers(tmp_path) == sorted([name, errors])
 
@@ -115,4 +115,4 @@ def test_with_a_model_nothing_acknowledged_is_lost_or_asked_again(
     if "--unordered" not in more:
         assert [record["ticket_id"] for record in records(target)] == [f"t{n}" for n in range(ROWS) if n % 7 != 3]
     assert [settled(record) for record in got] == [settled(record) for record in expected]
-    assert leftovers(tmp_path) == sorted([name, "out.errors.jsonl"])
+    assert leftovers(tmp_path) == sorted([name, f"{name}.errors.jsonl"])

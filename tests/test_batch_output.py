@@ -257,7 +257,8 @@ def test_several_processes_write_what_one_does(tmp_path: Path, name: str) -> Non
     assert (one.answered, one.errors, one.sources, one.urgencies) == (98, 2, two.sources, two.urgencies)
     assert (two.answered, two.errors, two.review, two.duplicates) == (98, 2, one.review, one.duplicates)
     assert timeless(tmp_path / "1" / name) == timeless(tmp_path / "2" / name)
-    assert (tmp_path / "1" / "out.errors.jsonl").read_bytes() == (tmp_path / "2" / "out.errors.jsonl").read_bytes()
+    one_errors, two_errors = (tmp_path / folder / f"{name}.errors.jsonl" for folder in ("1", "2"))
+    assert one_errors.read_bytes() == two_errors.read_bytes()
 
 
 def timeless(target: Path) -> list[Any]:
@@ -286,10 +287,10 @@ def test_a_folder_in_and_parquet_out_name_the_file_of_a_bad_row(
     Path("in/b.csv.gz").write_bytes(gzip.compress(b'Nr,Text\n2,"My card was charged twice"\n3,\n'))
     assert main(["batch", "in", "out.parquet", "--model", "rules", "--map", "id=Nr", "--map", "body=Text"]) == 1
     assert pq.read_table("out.parquet").column("ticket_id").to_pylist() == ["1", "2"]
-    (problem,) = Path("out.errors.jsonl").read_text().splitlines()
+    (problem,) = Path("out.parquet.errors.jsonl").read_text().splitlines()
     assert json.loads(problem) == {"line": 3, "file": "b.csv.gz", "ticket_id": "3", "error": "body: Field required"}
     assert Counter(path.suffix for path in tmp_path.iterdir() if path.is_file()) == {".parquet": 1, ".jsonl": 1}
-    assert "1 → out.errors.jsonl" in capsys.readouterr().err
+    assert "1 → out.parquet.errors.jsonl" in capsys.readouterr().err
 
 
 def test_the_log_stands_beside_the_output_and_is_private(tmp_path: Path) -> None:

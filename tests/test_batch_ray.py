@@ -114,9 +114,9 @@ def test_a_worker_killed_in_the_middle_changes_nothing_in_the_output(cluster: Cl
     assert killed[0] < 600
     assert (tally.answered, tally.errors, tally.sources["rules"]) == (600, 2, 600)
     assert but_for_timings(tmp_path / "ray.jsonl") == but_for_timings(tmp_path / "alone.jsonl")
-    assert (tmp_path / "ray.errors.jsonl").read_bytes() == (tmp_path / "alone.errors.jsonl").read_bytes()
+    assert (tmp_path / "ray.jsonl.errors.jsonl").read_bytes() == (tmp_path / "alone.jsonl.errors.jsonl").read_bytes()
     left = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("ray."))
-    assert left == ["ray.errors.jsonl", "ray.jsonl"]
+    assert left == ["ray.jsonl", "ray.jsonl.errors.jsonl"]
 
 
 def test_a_row_that_kills_its_worker_goes_to_the_error_file_and_all_others_are_answered(
@@ -126,7 +126,7 @@ def test_a_row_that_kills_its_worker_goes_to_the_error_file_and_all_others_are_a
     with serving() as model:
         tally = run_on_ray(by_model(model), Job(source, tmp_path / "out.jsonl"), Spread(actors=1, block_rows=4))
         times_asked = sum(POISON in text for text in model.texts())
-    (problem,) = [json.loads(line) for line in (tmp_path / "out.errors.jsonl").read_text().splitlines()]
+    (problem,) = [json.loads(line) for line in (tmp_path / "out.jsonl.errors.jsonl").read_text().splitlines()]
     assert (problem["line"], problem["ticket_id"]) == (7, "T-6")
     assert "killed its worker" in problem["error"]
     ids = [json.loads(line)["ticket_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -310,7 +310,7 @@ def test_parts_are_put_together_in_order_and_again_after_a_kill_in_between(tmp_p
     for _ in range(2):
         parts.put_together(2, b"header\n", ("urgency",))
         assert target.read_bytes() == b"header\na\na\nb\n"
-        assert (tmp_path / "out.errors.jsonl").read_bytes() == b'{"line":4}\n'
+        assert (tmp_path / "out.csv.errors.jsonl").read_bytes() == b'{"line":4}\n'
         assert target.stat().st_mode & 0o077 == 0
     parts.begin()
     parts.put_together(0, b"header\n", ("urgency",))

@@ -124,18 +124,23 @@ def test_bad_rows_go_to_the_error_file_and_the_rest_is_done(tmp_path: Path) -> N
     )
     tally = run(StandIn(), source, tmp_path / "out.jsonl")
     assert ids(tmp_path / "out.jsonl") == ["a", "c"]
-    problems = [json.loads(line) for line in (tmp_path / "out.errors.jsonl").read_text().splitlines()]
+    problems = [json.loads(line) for line in (tmp_path / "out.jsonl.errors.jsonl").read_text().splitlines()]
     assert [(problem["line"], problem.get("ticket_id")) for problem in problems] == [(2, None), (3, "b")]
     assert problems[1]["error"] == "channel: unknown value"
-    assert "secret" not in (tmp_path / "out.errors.jsonl").read_text()
+    assert "secret" not in (tmp_path / "out.jsonl.errors.jsonl").read_text()
     assert (tally.answered, tally.errors) == (2, 2)
 
 
-def test_an_error_file_of_an_earlier_run_is_removed(tmp_path: Path) -> None:
+def test_an_error_file_of_an_earlier_run_is_replaced_only_if_told_to(tmp_path: Path) -> None:
     source = write_tickets(tmp_path / "in.jsonl", 1)
-    (tmp_path / "out.errors.jsonl").write_text("old\n")
-    run(StandIn(), source, tmp_path / "out.jsonl")
-    assert not (tmp_path / "out.errors.jsonl").exists()
+    problems = errors_path(tmp_path / "out.jsonl")
+    problems.write_text("old\n")
+    with pytest.raises(ConfigError, match=r"out\.jsonl\.errors\.jsonl: exists already; pass --overwrite"):
+        run(StandIn(), source, tmp_path / "out.jsonl")
+    assert problems.read_text() == "old\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", problems.name]
+    run(StandIn(), source, tmp_path / "out.jsonl", overwrite=True)
+    assert not problems.exists()
 
 
 def test_the_tally_counts_sources_tokens_cost_urgencies_and_duplicates(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import lzma
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -26,7 +27,7 @@ from triagedesk.batch.sources import open_sources
 from triagedesk.batch.streams import ZSTD_BYTES
 from triagedesk.errors import ConfigError
 
-Unpacking = Callable[[], Callable[[bytes], bytes]]
+Unpack = Callable[[bytes], bytes]
 
 WORDS = frozenset(("email", "live_chat", "standard", "vip"))
 
@@ -70,32 +71,44 @@ def noise(count: int) -> list[str]:
     return [random.randbytes(110).hex() for _ in range(count)]
 
 
+def zstd_before_the_cut(cut: bytes) -> bytes:
+    """Unpack byte by byte until it breaks off: a Zstandard frame comes in blocks of 128 KB."""
+    found = bytearray()
+    with pa.CompressedInputStream(pa.BufferReader(cut), "zstd") as stream, suppress(OSError):
+        while byte := stream.read(1):
+            found += byte
+    return bytes(found)
+
+
 CUT = [
-    pytest.param(".gz", gzip.compress, lambda: zlib.decompressobj(wbits=31).decompress, 0, id="gzip"),
-    pytest.param(".bz2", partial(bz2.compress, compresslevel=1), lambda: bz2.BZ2Decompressor().decompress, 0,
-                 id="bzip2"),
-    pytest.param(".xz", lzma.compress, lambda: lzma.LZMADecompressor().decompress, 0, id="xz"),
-    pytest.param(".zst", zstd, None, ZSTD_BYTES, id="zstandard"),
-]  # fmt: skip
+    pytest.param(".gz", gzip.compress, lambda cut: zlib.decompressobj(wbits=31).decompress(cut), id="gzip"),
+    pytest.param(
+        ".bz2", partial(bz2.compress, compresslevel=1), lambda cut: bz2.BZ2Decompressor().decompress(cut), id="bzip2"
+    ),
+    pytest.param(".xz", lzma.compress, lambda cut: lzma.LZMADecompressor().decompress(cut), id="xz"),
+    pytest.param(".zst", zstd, zstd_before_the_cut, id="zstandard"),
+]
 
 
-@pytest.mark.parametrize(("suffix", "pack", "unpacking", "lost_bytes"), CUT)
+@pytest.mark.parametrize(("suffix", "pack", "before_the_cut"), CUT)
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])
 def test_of_a_packed_file_that_is_cut_off_every_row_before_the_cut_is_read_and_then_the_next_file(
-    tmp_path: Path, kind: str, suffix: str, pack: Callable[[bytes], bytes], unpacking: Unpacking | None, lost_bytes: int
+    tmp_path: Path, kind: str, suffix: str, pack: Unpack, before_the_cut: Unpack
 ) -> None:
     texts = noise(2000)
     data = json_lines(*texts) if kind == "jsonl" else "\n".join(["body", *texts, ""]).encode()
-    cut = pack(data)[: len(pack(data)) // 3]
+    packed = pack(data)
+    cut = packed[: len(packed) // 3]
     (tmp_path / f"in.{kind}{suffix}").write_bytes(cut)
     (tmp_path / "late.jsonl").write_bytes(json_lines("after"))
     found = rows(f"{tmp_path}/*")
-    there = unpacking()(cut).count(b"\n") - (kind == "csv") if unpacking else 2000 // 3
-    assert bodies(found)[-2:] == [DAMAGED, "after"]
-    assert bodies(found)[:-2] == texts[: len(found) - 2]
-    assert there - lost_bytes // 200 - 1 <= len(found) - 2 <= there if lost_bytes else len(found) - 2 == there
-    assert len(found) > 500
-    assert rows(f"{tmp_path}/*", 500) == found[500:]  # a batch goes on in such a file, too
+    there = before_the_cut(cut).count(b"\n") - (kind == "csv")
+    read = len(found) - 2
+    assert bodies(found) == [*texts[:read], DAMAGED, "after"]
+    lost = ZSTD_BYTES // len(texts[0]) + 1 if suffix == ".zst" else 0
+    assert there - lost <= read <= there
+    assert read > 400
+    assert rows(f"{tmp_path}/*", 300) == found[300:]  # a batch goes on in such a file, too
 
 
 def test_a_packed_file_with_not_one_line_left_is_refused_before_anything_is_asked(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def test_csv_goes_in_and_out(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_rows_make_exit_code_1_and_an_error_file(capsys: pytest.CaptureFixture[str]) -> None:
     Path("in.jsonl").write_text('{"body":"hello"}\n{"body":"secret","channel":"pigeon"}\nsecret\n')
     assert batch("in.jsonl", "out.jsonl") == 1
-    assert "2 → out.errors.jsonl" in capsys.readouterr().err
-    problems = Path("out.errors.jsonl").read_text()
+    assert "2 → out.jsonl.errors.jsonl" in capsys.readouterr().err
+    problems = Path("out.jsonl.errors.jsonl").read_text()
     assert [json.loads(line)["line"] for line in problems.splitlines()] == [2, 3]
     assert "secret" not in problems
     assert len(Path("out.jsonl").read_text().splitlines()) == 1
@@ -120,7 +120,7 @@ def test_an_unusable_batch_is_one_line(
     assert sorted(path for path in Path().rglob("*") if "cache" not in path.parts) == before
 
 
-@pytest.mark.parametrize("source", ["out.errors.jsonl", "out.jsonl.journal.jsonl"])
+@pytest.mark.parametrize("source", ["out.jsonl.errors.jsonl", "out.jsonl.journal.jsonl"])
 def test_an_input_that_the_batch_would_delete_is_refused(source: str) -> None:
     Path(source).write_text('{"body":"hello"}\n')
     if source.endswith("journal.jsonl"):
@@ -152,7 +152,7 @@ def test_a_summary_shows_tokens_cost_fallbacks_and_what_stood_there(capsys: pyte
     for piece in ("12 in 2.0 s, 6 rows/s", "model 7, rules 3", "timeout 3", "12,000 prompt (9,000 cached, 75%), 800",
                   "$0.5000 ($1.2500 with earlier runs)", "same question    2 (20.0%)", "asked again      6",
                   "model spared     1 (10.0%)", "to review        5 (50.0%)", "3 rows, kept",
-                  "3 → out.errors.jsonl"):  # fmt: skip
+                  "3 → out.jsonl.errors.jsonl"):  # fmt: skip
         assert piece in shown
 
 

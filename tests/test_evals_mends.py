@@ -298,9 +298,9 @@ def test_resuming_what_has_ended_says_that_nothing_was_left(tmp_path: Path, caps
 
 @pytest.mark.parametrize(
     ("line", "own"),
-    [('base_url = "http://127.0.0.1:1/v1"', "base_url"), ('model = "openai/x"', "model"), ("deadline_s = 3", "deadline_s"),
-     ("max_concurrency = 1", "concurrency"), ('playbook = "p.yaml"', "playbook"), ('prompt = "p.md"', "prompt"),
-     ('calibration = "c.json"', "calibration")],
+    [('base_url = "http://127.0.0.1:1/v1"', "base_url"), ('model = "openai/x"', "model"),
+     ("deadline_s = 3", "deadline_s"), ("max_concurrency = 1", "concurrency"),
+     ('playbook = "p.yaml"', "playbook"), ('prompt = "p.md"', "prompt"), ('calibration = "c.json"', "calibration")],
     ids=["address", "model", "deadline", "calls at once", "playbook", "prompt", "calibration"],
 )  # fmt: skip
 def test_a_setting_with_a_key_of_its_own_is_refused_under_settings(

@@ -211,7 +211,7 @@ def test_bad_lines_of_a_batch_go_to_the_error_file_and_nothing_is_lost(tmp_path:
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
     answered = [json.loads(line)["ticket_id"] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-    wrong = [json.loads(line) for line in (tmp_path / "out.errors.jsonl").read_text("utf-8").splitlines()]
+    wrong = [json.loads(line) for line in (tmp_path / "out.jsonl.errors.jsonl").read_text("utf-8").splitlines()]
     assert answered == ["1", "11"]
     assert [row["line"] for row in wrong] == [2, 3, 4, 5, 6, 8, 9, 10]
 

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from report_parts import FIRST, rows, suggestion, ticket, write_batch, write_lines
 from triagedesk.batch.rows import Row
@@ -82,6 +84,21 @@ def test_tickets_under_foreign_names_are_found_by_the_batchs_own_map(tmp_path: P
     assert sum(row["tickets"] for row in made["sections"]["volumes"]["channel"]) == 4
 
 
+def test_tickets_of_which_no_suggestion_knows_one_are_refused_with_a_hint(
+    tmp_path: Path, real: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [{"Nummer": one["id"], "body": one["body"]} for one in REAL]
+    foreign = write_lines(tmp_path / "foreign.jsonl", lines)
+    given = ["report", str(real / "o.jsonl"), "--tickets", str(foreign), "-o", str(tmp_path / "page.html")]
+    assert main(given) == 2
+    said = capsys.readouterr().err
+    assert "foreign.jsonl: holds no ticket of OUT" in said
+    assert "--map id=COLUMN" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+    assert main([*given, "--map", "id=Nummer"]) == 0
+
+
 def facts(join: Join, *ids: str) -> list[str | None]:
     return [found.subject if (found := join.facts(each)) is not None else None for each in ids]
 
@@ -141,7 +158,7 @@ def test_a_torn_line_and_a_batch_that_has_not_ended_are_told(tmp_path: Path) -> 
     out = write_lines(tmp_path / "out.jsonl", [suggestion(1, AT), suggestion(2, AT)])
     out.write_bytes(out.read_bytes() + b'{"ticket_id": "T-3", "lab')
     (tmp_path / "out.jsonl.journal").write_text("batch\n")
-    (tmp_path / "out.errors.jsonl").write_text('{"line": 4, "error": "not JSON"}\n')
+    (tmp_path / "out.jsonl.errors.jsonl").write_text('{"line": 4, "error": "not JSON"}\n')
     made = report(out)
     assert made["figures"]["tickets"] == 2
     told = " ".join(made["warnings"])
@@ -182,6 +199,11 @@ def bytes_of(name: str, content: bytes) -> Callable[[Path], Path]:
     return made
 
 
+def parquet_of_tickets(folder: Path) -> Path:
+    parquet.write_table(pa.table({"id": ["1"], "body": ["secret"]}), folder / "k.parquet")
+    return folder / "k.parquet"
+
+
 NOT_A_BATCH = [
     pytest.param(lambda folder: folder / "none.jsonl", "No such file", id="a-file-that-is-not-there"),
     pytest.param(lambda folder: folder, "is a folder; give the file", id="a-folder"),
@@ -192,7 +214,12 @@ NOT_A_BATCH = [
     pytest.param(bytes_of("out.txt", b"x"), ".txt is not supported", id="another-suffix"),
     pytest.param(bytes_of("out.jsonl", b"\x00\xff\n"), "are not JSON", id="bytes"),
     pytest.param(bytes_of("out.jsonl", b'"secret words"\n'), "lines are no suggestions", id="json-of-another-kind"),
-    pytest.param(bytes_of("out.csv", b"id,body\n1,hello\n"), "no column", id="a-csv-of-tickets"),
+    pytest.param(bytes_of("out.csv", b"id,body\n1,hello\n"), "holds tickets, not", id="a-csv-of-tickets"),
+    pytest.param(bytes_of("kunden.csv", b"Nummer;Text\n1;secret\n"), "holds tickets, not", id="tickets-as-exported"),
+    pytest.param(bytes_of("x.csv", b"Nummer;Was\n1;secret\n"), "no column first_response_due; if it", id="any-csv"),
+    pytest.param(bytes_of("k.jsonl", b'{"id": 1, "text": "secret"}\n'), "holds tickets, not", id="text-for-body"),
+    pytest.param(bytes_of("bad.jsonl", b'{"bo\n{"body": "secret"}\n'), "holds tickets, not", id="torn-tickets"),
+    pytest.param(parquet_of_tickets, "holds tickets, not", id="a-parquet-of-tickets"),
     pytest.param(bytes_of("out.parquet", b"PAR1"), "no Parquet file", id="no-parquet"),
     pytest.param(torn_gz, "damaged or cut off", id="a-torn-gz"),
     pytest.param(lines_of(ticket(1, AT)), "holds tickets", id="tickets"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,11 +15,13 @@ import pytest
 from chromium import Chromium, find_chromium
 from page_looks import CHART_TEXT, CONTRAST, HEADINGS
 from report_parts import HOSTILE, suggestion, ticket, write_batch, write_lines
+from triagedesk.classifiers import trained
 from triagedesk.cli import main
 from triagedesk.playbook import load_playbook
-from triagedesk.report import Job, make_report
+from triagedesk.report import Job, Report, make_report
 from triagedesk.report.page import page
 from triagedesk.report.phrases import key_and_form
+from triagedesk.report.tally import LEARNED
 
 AT = datetime(2026, 9, 7, 10, tzinfo=UTC)
 PROGRAM = find_chromium()
@@ -192,6 +195,80 @@ def test_near_equal_phrases_are_one_problem(one: str, other: str, same: bool) ->
 @pytest.mark.parametrize("text", ["", "ok", "12345678", "…!?", "a" * 81])
 def test_what_says_nothing_or_too_much_is_no_phrase(text: str) -> None:
     assert key_and_form(text)[0] == ""
+
+
+def quoted(folder: Path, *told: tuple[str, str, int]) -> dict[str, Any]:
+    """Return the report of suggestions that quote words, each in an issue type so many times."""
+    lines = [suggestion(len(told) * number + place, AT, issue=issue, quote=quote)
+             for place, (quote, issue, times) in enumerate(told) for number in range(times)]  # fmt: skip
+    return make_report(Job(write_lines(folder / "out.jsonl", lines)), load_playbook()).as_json()
+
+
+def test_words_that_contain_one_another_share_a_row_within_an_issue_type(tmp_path: Path) -> None:
+    made = quoted(
+        tmp_path, ("cobraron", "billing_payment", 9), ("cobraron dos veces", "billing_payment", 8),
+        ("Me cobraron", "billing_payment", 7), ("no cobraron nada", "technical", 6), ("veces el", "billing_payment", 5),
+    )  # fmt: skip
+    assert [(row["quote"], row["tickets"]) for row in made["sections"]["problems"]["quotes"]] == [
+        ("cobraron · cobraron dos veces · Me cobraron", 9), ("no cobraron nada", 6), ("veces el", 5)
+    ]  # fmt: skip
+
+
+def test_a_shared_row_says_whose_numbers_it_shows(tmp_path: Path) -> None:
+    quoted(tmp_path, ("charged", "billing_payment", 9), ("charged twice", "billing_payment", 8))
+    assert "its numbers are those of the first, the commonest" in html_of(tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize("text", LEARNED)
+def test_what_the_trained_classifier_says_of_every_ticket_is_no_reason(tmp_path: Path, text: str) -> None:
+    assert text in inspect.getsource(trained)
+    lines = [suggestion(number, AT) for number in range(12)]
+    for number, line in enumerate(lines):
+        said = f"{text}high." if number % 2 else "It does not work."
+        line["labels"]["urgency"]["reasons"] = [{"text": said, "quote": "broken screen"}]
+    made = make_report(Job(write_lines(tmp_path / "out.jsonl", lines)), load_playbook()).as_json()["sections"]
+    assert [row["reason"] for row in made["problems"]["reasons"]] == ["It does not work."]
+    assert {row["quote"]: row["tickets"] for row in made["problems"]["quotes"]}["broken screen"] == 12
+
+
+@pytest.mark.parametrize(
+    ("issues", "told"),
+    [
+        (["safety"], "One ticket is critical, about safety."),
+        (["safety"] * 3, "3 tickets are critical; all of them are about safety."),
+        (["safety", "safety", "outage"], "3 tickets are critical; most of them, 67 %, are about safety."),
+        (["safety", "outage"], "2 tickets are critical; the largest part, 50 %, is about safety."),
+    ],
+    ids=["one", "all", "most", "half"],
+)
+def test_what_the_most_severe_tickets_are_about_is_said_as_it_is(tmp_path: Path, issues: list[str], told: str) -> None:
+    out = write_lines(tmp_path / "out.jsonl", [suggestion(n, AT, "critical", issue) for n, issue in enumerate(issues)])
+    assert told in [line.replace("\N{NO-BREAK SPACE}", " ") for line in make_report(Job(out), load_playbook()).findings]
+
+
+def answered(folder: Path, source: str, *reasons: str | None) -> Report:
+    """Return the report of suggestions that one source gave, for these reasons."""
+    lines = [suggestion(number, AT, source=source) for number in range(len(reasons))]
+    for line, reason in zip(lines, reasons, strict=True):
+        line["provenance"]["fallback_reason"] = reason
+    return make_report(Job(write_lines(folder / "out.jsonl", lines)), load_playbook())
+
+
+@pytest.mark.parametrize(("source", "who"), [("rules", "the rules"), ("trained", "the trained classifier")])
+def test_where_no_model_was_configured_the_page_says_who_answered_and_makes_nothing_of_it(
+    tmp_path: Path, source: str, who: str
+) -> None:
+    made = answered(tmp_path, source, *["no_model"] * 3)
+    assert not [line for line in made.findings if "did not answer" in line]
+    (figure,) = [each for each in made.figures if each.key == "model"]
+    assert (figure.raw, figure.under) == (0, f"none was configured: {who} answered")
+
+
+def test_a_model_that_failed_stands_out_and_one_that_was_never_there_does_not(tmp_path: Path) -> None:
+    made = answered(tmp_path, "rules", "no_model", "no_model", "timeout", None)
+    (line,) = [line for line in made.findings if "did not answer" in line]
+    assert line.startswith("The model did not answer 1 ticket (")
+    assert "timeout (1)" in line
 
 
 def facility_line(number: int) -> dict[str, Any]:

@@ -95,6 +95,11 @@ def test_a_file_that_no_training_writes_is_refused(tmp_path: Path, change: Calla
     assert "train it again" in refusal(forged(tmp_path / "forged.safetensors", change))
 
 
+def test_the_refusal_names_the_field_and_no_name_of_the_files_own(tmp_path: Path) -> None:
+    said = refusal(forged(tmp_path / "forged.safetensors", head_with(bias=[float("nan")] * 4, leaked=1)))
+    assert "(heads.bias: Input should be a finite number; heads: Extra inputs are not permitted)" in said
+
+
 @pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "BOOL"])
 def test_a_kind_of_number_that_training_does_not_write_is_refused(tmp_path: Path, kind: str) -> None:
     content = Path(str(playbook().trained_file)).read_bytes()

@@ -22,13 +22,12 @@ from triagedesk.logs import QUIET_S, get_logger
 from triagedesk.tracing import Fact, Facts, Headers, Kind, Span
 
 if TYPE_CHECKING:
-    from requests import Response, Session
-
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Link, StatusCode
     from opentelemetry.trace import Span as OtelSpan
+    from requests import Response, Session
 
 NAME = "triagedesk"
 FLUSH_S = 3.0
@@ -116,7 +115,7 @@ def _opened(exporter: SpanExporter | None, losses: Losses) -> TracerProvider:
 
 
 def _provider(exporter: SpanExporter | None, losses: Losses) -> TracerProvider:
-    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     class Counted(BatchSpanProcessor):

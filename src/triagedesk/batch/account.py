@@ -181,7 +181,9 @@ class AsFinished:
             yield entry
 
     def _damaged(self) -> ConfigError:
-        return ConfigError(f"{self._log.path}: the log of the rows is missing or damaged; pass --overwrite to start again")
+        return ConfigError(
+            f"{self._log.path}: the log of the rows is missing or damaged; pass --overwrite to start again"
+        )
 
     def _note(self, row: int) -> None:
         self._beyond.add(row)

@@ -34,21 +34,47 @@ _HOPELESS = frozenset((FallbackReason.QUOTA, FallbackReason.AUTH))
 
 
 class Purse:
-    """The money of a batch, in USD: what may be spent, and what has been."""
+    """The money of a batch, in USD: what may be spent, what has been, and what those in flight are about to cost."""
 
     def __init__(self, limit_usd: float | None, spent_usd: float = 0.0) -> None:
         self.limit_usd, self.spent_usd = limit_usd, spent_usd
+        self._before, self._priced, self._in_flight = spent_usd, 0, 0
+        self._moved = asyncio.Event()
 
     @property
     def is_empty(self) -> bool:
         """Say if the limit is reached."""
         return self.limit_usd is not None and self.spent_usd >= self.limit_usd
 
+    @property
+    def _is_promised(self) -> bool:
+        """Say if those in flight will reach the limit at the mean price so far; before one is known, if any is."""
+        if self.limit_usd is None or not self._in_flight:
+            return False
+        if not self._priced:
+            return True
+        mean = (self.spent_usd - self._before) / self._priced
+        return self.spent_usd + self._in_flight * mean >= self.limit_usd
+
+    @asynccontextmanager
+    async def question(self) -> AsyncIterator[bool]:
+        """Wait until the money does for one more question; says if it does. The block is its time in flight."""
+        while self._is_promised and not self.is_empty:
+            self._moved.clear()
+            await self._moved.wait()
+        self._in_flight += 1
+        try:
+            yield not self.is_empty
+        finally:
+            self._in_flight -= 1
+            self._moved.set()
+
     def pay(self, suggestion: Suggestion) -> bool:
         """Take what an answer cost. Says if it cost anything."""
         provenance = suggestion.provenance
         cost = provenance.cost_usd if provenance.source is Source.MODEL else None
         self.spent_usd += cost or 0.0
+        self._priced += cost is not None
         return bool(cost)
 
 
@@ -97,8 +123,8 @@ class Asker:
 
     async def _patiently(self, ticket: Ticket) -> Suggestion | None:
         for left in range(TRIES, -1, -1):
-            async with self._gate.passage() as passage:
-                if self._purse.is_empty:
+            async with self._purse.question() as is_paid_for, self._gate.passage() as passage:
+                if not is_paid_for:
                     return None
                 suggestion = await self._desk.suggest(ticket, now=self._began)
                 passage.ending = self._ending(suggestion)

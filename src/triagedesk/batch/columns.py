@@ -71,11 +71,17 @@ class Words:
 class Columns:
     """The header of one file. Raises ConfigError if no column holds the ticket's text, or a mapped one is missing."""
 
-    def __init__(self, header: list[str], where: str, words: frozenset[str], mapped: ColumnMap | None = None) -> None:
+    def __init__(
+        self, header: list[str], where: str, words: frozenset[str], mapped: ColumnMap | None = None,
+        *, is_schema: bool = False,
+    ) -> None:  # fmt: skip
         self._words = Words(words)
         chosen = _chosen(header, where, mapped or {})
         self._names = _fields([plain(name) for name in header], chosen)
         if "body" not in self._names and "messages" not in self._names:
+            if is_schema:  # names of its columns; a first line may be some customer's text
+                raise ConfigError(f"{where}: no column holds the text; there are {named(header)}; "
+                                  "pass --map body=COLUMN")  # fmt: skip
             known = ", ".join(("body", *ALIASES["body"]))
             raise ConfigError(f"{where}: the first line names no column for the text; call one of them {known}, "
                               "or pass --map body=COLUMN")  # fmt: skip
@@ -95,6 +101,13 @@ class Columns:
             if isinstance(data.get(name), str):
                 data[name] = _json(name, data[name])
         return data
+
+    def without_unread(self, values: list[Any], unread: object) -> list[Any]:
+        """Leave out values that could not be read. Raises TicketError if a ticket's own field is among them."""
+        for name, value in zip(self._names, values, strict=True):
+            if value is unread and name in FIELDS:
+                raise TicketError(f"{name}: the value cannot be read: a time out of range, or bytes that are no UTF-8")
+        return [None if value is unread else value for value in values]
 
     def id_in(self, cells: list[str]) -> str:
         """Return the ticket's id that a row tells which is no ticket; empty if it is not sure to be one."""

@@ -41,9 +41,16 @@ class Job:
             raise ConfigError("--max-cost: give an amount in USD, such as 2.50")
         for name, path in own_paths(self.target).items():
             if would_read(self.source, path):
-                raise ConfigError(f"{self.target}: IN and {name} are the same file; choose another OUT")
+                raise ConfigError(self._in_the_input(name))
         if not self.target.absolute().parent.is_dir():
             raise ConfigError(f"{self.target}: its folder does not exist; create it first")
+
+    def _in_the_input(self, name: str) -> str:
+        if Path(self.source).is_dir():
+            return f"{self.target}: stands in the folder that is read; choose an OUT outside of it"
+        if not Path(self.source).exists():
+            return f"{self.target}: matches the pattern of IN; choose an OUT elsewhere, or a narrower pattern"
+        return f"{self.target}: IN and {name} are the same file; choose another OUT"
 
     def _check_target(self) -> None:
         format_of(self.target)

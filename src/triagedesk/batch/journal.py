@@ -80,28 +80,19 @@ class Journal:
         Raises ConfigError if the journal does not say.
         """
         told = self._line(3)
-        if not told.startswith(_ERRORS):
+        count = told.removeprefix(_ERRORS).strip()
+        if not (told.startswith(_ERRORS) and _is_count(count)):
             raise self._damaged()
-        return self._count(told.removeprefix(_ERRORS))
+        return int(count)
 
     @property
     def finished(self) -> tuple[int, int] | None:
-        """How many rows, and errors among them, OUT held when it was finished; None while it is not.
-
-        Raises ConfigError if the line is none that was ever written.
-        """
+        """How many rows, and errors among them, OUT held when it was finished; None while it is not."""
         told = self._line(4)
-        if not told.startswith(_FINISHED):
-            return None
         rows, _, errors = told.removeprefix(_FINISHED).partition(" ")
-        if self._count(errors) > self._count(rows):
-            raise self._damaged()
+        if not (told.startswith(_FINISHED) and _is_count(rows) and _is_count(errors)):
+            return None
         return int(rows), int(errors)
-
-    def _count(self, text: str) -> int:
-        if not (text.isascii() and text.strip().isdigit() and len(text.strip()) <= _COUNT_WIDTH):
-            raise self._damaged()
-        return int(text)
 
     def _damaged(self) -> ConfigError:
         return ConfigError(f"{self.path}: the journal is damaged; pass --overwrite to start again")
@@ -138,6 +129,10 @@ class Journal:
     def remove(self) -> None:
         """Delete the journal: the batch is complete, or never began."""
         self.path.unlink(missing_ok=True)
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _COUNT_WIDTH
 
 
 @contextlib.contextmanager

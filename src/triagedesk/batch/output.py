@@ -110,8 +110,7 @@ class Output:
         """Raise ConfigError if the error file is not as this batch left it: a line more than was noted is a kill's."""
         path, noted = self._problems.path, self._journal.errors
         if self._problems.count() not in (noted, noted + 1):
-            raise ConfigError(f"{path}: was changed since this batch stopped; put it back, or pass --overwrite to start "
-                              "again")  # fmt: skip
+            raise ConfigError(f"{path}: was changed since this batch stopped; put it back, or pass --overwrite")
 
     def spend(self, total: float) -> None:
         """Write down the USD spent by the whole batch: before the row that they were spent for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from triagedesk.batch.columns import ColumnMap, Columns, told_id
-from triagedesk.batch.rows import DAMAGED, Row, row_of
+from triagedesk.batch.parquet_sizes import expanding_columns, rows_at_once, sizes_of
+from triagedesk.batch.rows import DAMAGED, MAX_LINE_BYTES, Row, row_of
 from triagedesk.errors import ConfigError, TicketError
 
 BATCH_ROWS = 500
-"""So many rows are unpacked at once; a row group is not."""
+"""So many rows at most are unpacked at once; a row group is not."""
+
+TOO_LARGE = f"row larger than {MAX_LINE_BYTES // 1024 // 1024} MB"
 
 
 class ParquetRows:
@@ -27,13 +31,17 @@ class ParquetRows:
         import pyarrow.parquet as pq
 
         try:
-            self._file = pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False)
+            metadata = pq.read_metadata(path)
+            self._file = pq.ParquetFile(
+                path, metadata=metadata, buffer_size=1 << 20, pre_buffer=False,
+                read_dictionary=expanding_columns(metadata),
+            )  # fmt: skip
             header = self._file.schema_arrow.names
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowException, OSError):
             raise ConfigError(f"{path}: is no Parquet file that can be read; write it anew") from None
         self._broken = (pa.ArrowException, OSError)
         self._name, self._read, self.skipped = name, 0, 0
-        self._columns = Columns(header, str(path), words, mapped)
+        self._columns = Columns(header, str(path), words, mapped, is_schema=True)
         self._id_column = next((place for place, column in enumerate(header) if column.lower() == "id"), None)
 
     @property
@@ -50,7 +58,7 @@ class ParquetRows:
         self.skipped = min(skipped, self._file.metadata.num_rows)
         groups, self._read = _groups_after(self._file.metadata, skipped)
         try:
-            for batch in self._file.iter_batches(batch_size=BATCH_ROWS, row_groups=groups):
+            for batch in self._batches(groups):
                 first, self._read = self._read, self._read + batch.num_rows
                 if self._read <= skipped:
                     continue
@@ -58,17 +66,28 @@ class ParquetRows:
         except self._broken:
             yield Row(self._read + 1, None, DAMAGED, file=self._name)
 
+    def _batches(self, groups: list[int]) -> Iterator[Any]:
+        """Yield record batches, group by group: a dictionary within a list or struct ends with its row group."""
+        size = rows_at_once(self._file.metadata, BATCH_ROWS)
+        for group in groups:
+            yield from self._file.iter_batches(batch_size=size, row_groups=[group])
+
     def _rows(self, batch: Any, first: int, skipped: int) -> Iterator[Row]:
-        columns = [column.to_pylist() for column in batch.columns]
+        sizes = sizes_of(batch)
+        columns = [_in_microseconds(column) for column in batch.columns]
         for place in range(max(0, skipped - first), batch.num_rows):
-            yield self._row([plain_value(column[place]) for column in columns], first + place + 1)
+            number = first + place + 1
+            if sizes[place] > MAX_LINE_BYTES:
+                yield Row(number, None, TOO_LARGE, file=self._name)
+            else:
+                yield self._row([_value(column, place) for column in columns], number)
 
     def _row(self, values: list[Any], number: int) -> Row:
         try:
-            data = self._columns.of_values(values)
+            data = self._columns.of_values(self._columns.without_unread(values, _UNREAD))
         except TicketError as wrong:
             told = values[self._id_column] if self._id_column is not None else ""
-            return Row(number, None, str(wrong), told_id(str(told)), self._name)
+            return Row(number, None, str(wrong), told_id(str(told)) if told is not _UNREAD else "", self._name)
         return row_of(data, number, self._name)
 
     def close(self) -> None:
@@ -85,6 +104,47 @@ def _groups_after(metadata: Any, skipped: int) -> tuple[list[int], int]:
             return list(range(group, metadata.num_row_groups)), before
         before += rows
     return [], before
+
+
+_UNREAD = object()
+"""Stands for a value that Python cannot hold: a year beyond 9999, bytes that are no text, an unknown time zone."""
+
+
+def _value(column: Any, place: int) -> Any:
+    """Return one value of a column as JSON could hold it, or `_UNREAD`: one that is odd costs no other row."""
+    try:
+        return plain_value(column[place].as_py())
+    except (ValueError, OverflowError, LookupError, NotImplementedError):  # what pyarrow raises is among these
+        return _UNREAD
+
+
+def _in_microseconds(column: Any) -> Any:
+    """Return a column of times without nanoseconds, which Python's own types do not have."""
+    import pyarrow as pa
+
+    target = _coarse(column.type)
+    if target == column.type:
+        return column
+    with contextlib.suppress(pa.ArrowException):
+        return column.cast(target, safe=False)
+    return column
+
+
+def _coarse(kind: Any) -> Any:
+    """Return a type with microseconds in the place of nanoseconds, also within lists and structs."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", tz=kind.tz)
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if kind == pa.time64("ns"):
+        return pa.time64("us")
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_coarse(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_coarse(field.type)) for field in kind])
+    return kind
 
 
 def plain_value(value: Any) -> Any:

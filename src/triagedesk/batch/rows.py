@@ -62,7 +62,10 @@ class Rows:
         try:
             line = self._stream.readline(MAX_LINE_BYTES)
         except broken():
-            raise ConfigError(f"{self._path}: is damaged, or not what its suffix says; pack it anew") from None
+            raise ConfigError(
+                f"{self._path}: is damaged before its second line, or not what its suffix says; "
+                "pack it anew, or take it out"
+            ) from None
         if line.startswith(_WRONG_ENCODINGS):
             raise ConfigError(f"{self._path}: is UTF-16; save it as UTF-8")
         return line.removeprefix(_BOM)

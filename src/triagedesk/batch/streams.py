@@ -6,13 +6,19 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from triagedesk.errors import ConfigError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _BUFFER = 256 * 1024
+
+ZSTD_BYTES = 1024
+"""pyarrow keeps what it has unpacked to itself when it comes upon damage: so many bytes of good rows it may cost."""
 
 
 def compression_of(path: Path) -> str:
@@ -77,15 +83,36 @@ class Stream:
 def _unpacked(raw: BinaryIO, packed: str) -> io.BufferedReader:
     if not packed:
         return cast("io.BufferedReader", raw)
-    return io.BufferedReader(cast("io.RawIOBase", _codec(raw, packed)), _BUFFER)
+    return io.BufferedReader(_AsUnpacked(_codec(raw, packed), ZSTD_BYTES if packed == ".zst" else _BUFFER), _BUFFER)
 
 
-def _codec(raw: BinaryIO, packed: str) -> IO[bytes]:
+class _AsUnpacked(io.RawIOBase):
+    """Hands out what is unpacked at once. A codec's own `readinto` would fill the buffer first, and lose all of it to
+    damage that comes behind."""
+
+    def __init__(self, codec: io.BufferedIOBase, most: int) -> None:
+        self._codec, self._most = codec, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        with memoryview(buffer) as room:
+            data = self._codec.read1(min(self._most, len(room)))
+            room[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._codec.close()
+        super().close()
+
+
+def _codec(raw: BinaryIO, packed: str) -> io.BufferedIOBase:
     """Return the unpacking file. Each codec is imported only where it is used."""
     if packed == ".gz":
         import gzip
 
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb"))
+        return gzip.GzipFile(fileobj=raw, mode="rb")
     if packed == ".bz2":
         import bz2
 
@@ -96,7 +123,7 @@ def _codec(raw: BinaryIO, packed: str) -> IO[bytes]:
         return lzma.LZMAFile(raw)
     import pyarrow as pa
 
-    return cast("IO[bytes]", pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd"))
+    return cast("io.BufferedIOBase", pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd"))
 
 
 def broken() -> tuple[type[BaseException], ...]:

@@ -5,6 +5,7 @@ As the API is documented in openai 3.3 and its Batch guide, November 2026. Answe
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ stand still."""
 TAG = "triagedesk"
 """The key of the batch's metadata by which a batch is found again."""
 
-MOST_PAGES = 500
-"""No list is read further: 50,000 batches that are younger than one of ours are a list without an end."""
+MOST_PAGES = 100
+"""No list is read further: 10,000 batches that are younger than one of ours are a list without an end."""
 
 _PAGE = 100
 _AWAY = (FallbackReason.CONNECT, FallbackReason.TIMEOUT)
@@ -154,13 +155,14 @@ def _connected() -> Iterator[None]:
 
 async def _each(page: AsyncCursorPage[T]) -> AsyncIterator[T]:
     """Yield what stands on a page and those after it. Raises ModelRefused where they do not end."""
-    for _ in range(MOST_PAGES):
-        for one in page.data:
+    for number in itertools.count(1):
+        for one in page.data or ():
             yield one
         if not page.has_next_page():
             return
+        if number == MOST_PAGES:
+            raise ModelRefused(FallbackReason.BAD_REPLY, "the server's list of files or batches does not end")
         page = await page.get_next_page()
-    raise ModelRefused(FallbackReason.BAD_REPLY, "the server's list of files or batches does not end")
 
 
 async def _small(call: Callable[[], Awaitable[Batch]]) -> Remote:

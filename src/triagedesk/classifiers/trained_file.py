@@ -18,7 +18,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from triagedesk.classifiers.ngrams import Codes
 from triagedesk.classifiers.vectors import Vocabulary, buckets
 from triagedesk.errors import ConfigError
-from triagedesk.models import Frozen, one_line
+from triagedesk.models import Frozen
 from triagedesk.playbook import Playbook
 
 FORMAT = 1
@@ -54,7 +54,7 @@ class Head(Frozen):
     each label was in training, which is all that is known of a ticket that nothing speaks in.
     """
 
-    labels: tuple[str, ...]
+    labels: tuple[Line, ...]
     words: Weight
     rules: Weight
     bias: tuple[Bias, ...]
@@ -198,7 +198,11 @@ def _fitting(path: Path, manifest: Manifest, tensors: dict[str, NDArray[Any]]) -
 
 def _problems(wrong: ValidationError) -> str:
     """Say what is wrong with a manifest; a name that the file itself brought is not repeated."""
-    return one_line(wrong, names={*Manifest.model_fields, *Head.model_fields, *TrainingFile.model_fields})
+    known = {*Manifest.model_fields, *Head.model_fields, *TrainingFile.model_fields}
+    errors = wrong.errors(include_url=False, include_input=False, include_context=False)
+    places = [".".join(str(part) for part in error["loc"] if part in known) for error in errors]
+    said = [error["msg"].removeprefix("Value error, ") for error in errors]
+    return "; ".join([f"{place}: {why}" for place, why in dict.fromkeys(zip(places, said, strict=True))][:3])
 
 
 def _in_order(ids: Codes) -> bool:
@@ -210,8 +214,10 @@ def _in_order(ids: Codes) -> bool:
 def check_fits(path: Path, manifest: Manifest, playbook: Playbook) -> None:
     """Raise ConfigError where a classifier was trained for other labels than the playbook's."""
     known = manifest.heads.keys() <= playbook.dimensions.keys()
-    if not known or labels_hash(playbook, list(manifest.heads)) != manifest.labels_sha256 or any(
-        head.labels != tuple(playbook.dimensions[name].names) for name, head in manifest.heads.items()
+    if (
+        not known
+        or labels_hash(playbook, list(manifest.heads)) != manifest.labels_sha256
+        or any(head.labels != tuple(playbook.dimensions[name].names) for name, head in manifest.heads.items())
     ):
         raise ConfigError(
             f"{path}: was trained for other labels ({manifest.playbook}) than {playbook.identity} has; "

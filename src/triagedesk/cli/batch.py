@@ -94,6 +94,7 @@ def run(options: Options, source: str, target: Path, wanted: Wanted) -> int:
         job = wanted.job(given, target)
         job.check()
         _check_processes(settings, job)
+        _check_pack(settings, wanted)
         if wanted.via_batch_api:
             batch_api.check(settings, job)
         if wanted.cancel:
@@ -117,6 +118,12 @@ def settings_for(options: Options, in_flight: int | None, pack: int | None = Non
 def _check_processes(settings: Settings, job: Job) -> None:
     if job.processes > 1 and settings.chosen_model is not None:
         raise ConfigError("--processes is for rules alone; with a model one process waits for the server: leave it out")
+
+
+def _check_pack(settings: Settings, wanted: Wanted) -> None:
+    if (wanted.pack or 1) > 1 and settings.chosen_model is None:  # by TRIAGEDESK_PACK it waits for a model
+        raise ConfigError("--pack: is for a model on a server; here no request is made that tickets could share: "
+                          "leave it out, or set a model")  # fmt: skip
 
 
 @contextmanager

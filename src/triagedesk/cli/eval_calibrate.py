@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from triagedesk.cli.eval_extra import require_extra
-from triagedesk.cli.terminal import console, inert, say, warn
+from triagedesk.cli.eval_grid import print_grid
+from triagedesk.cli.terminal import say, warn
 from triagedesk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -83,16 +83,10 @@ def _write(file: Path, calibration: Calibration) -> None:
 
 
 def _print_entry(entry: Entry) -> None:
-    from rich.table import Table
-
     who = entry.source if entry.model is None else entry.model
     say(f"{who}, {entry.rows} tickets of {entry.measured_on}, {entry.name}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "method", "n", "right", "log loss", "calibration error", "by chance ≤", "set by policy"):
-        table.add_column(title, no_wrap=True)
-    for name, found in entry.dimensions.items():
-        table.add_row(inert(name), *_cells(found))
-    console(sys.stdout).print(table)
+    titles = ("", "method", "n", "right", "log loss", "calibration error", "by chance ≤", "set by policy")
+    print_grid(titles, [(name, *_cells(found)) for name, found in entry.dimensions.items()])
 
 
 def _cells(found: DimensionCalibration) -> tuple[str, ...]:
@@ -133,20 +127,17 @@ def cascade(path: Path, model_run: Path, *, max_loss: float, as_json: bool) -> i
 
 
 def _print_curve(points: list[CascadePoint], chosen: CascadePoint) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
     names = [(name, figure) for name in points[0].deltas for figure in ("macro_f1", "urgent_miss")
              if figure in points[0].deltas[name]]  # fmt: skip
-    for title in ("sure from", "asked", "cost", *(f"{name} {figure}".replace("_", " ") for name, figure in names), ""):
-        table.add_column(title)
+    titles = ["sure from", "asked", "cost", *(f"{name} {figure}".replace("_", " ") for name, figure in names)]
+    rows = []
     for point in points:
         at = "–" if point.at > 1 else f"{point.at:.2f}"
         cost = "–" if point.cost_usd is None else f"${point.cost_usd:.4f}"
         figures = (point.deltas[name][figure].b for name, figure in names)
-        table.add_row(at, f"{point.asked:.0%}", cost, *("–" if one is None else f"{one:.3f}" for one in figures),
-                      "← chosen" if point is chosen else "")  # fmt: skip
-    console(sys.stdout).print(table)
+        name = f"{at} (chosen)" if point is chosen else at
+        rows.append([name, f"{point.asked:.0%}", cost, *("–" if one is None else f"{one:.3f}" for one in figures)])
+    print_grid(titles, rows)
 
 
 def threshold(path: Path, *, max_risk: float, suggest_risk: float, write: Path | None, as_json: bool) -> int:

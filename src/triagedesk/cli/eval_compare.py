@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triagedesk.cli.eval_extra import require_extra
+from triagedesk.cli.eval_grid import print_grid
 from triagedesk.cli.eval_report import warn_unended
-from triagedesk.cli.terminal import console, inert, say
+from triagedesk.cli.terminal import say
 from triagedesk.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from triagedesk.evals.comparison import Comparison, Delta
     from triagedesk.evals.flips import Flip
 
@@ -46,33 +44,23 @@ def run(run_a: Path, run_b: Path, *, flips: int, as_json: bool) -> int:
 
 def print_comparison(found: Comparison, flips: int) -> None:
     """Print differences, tests, slices that differ, and flipped tickets."""
-    out = console(sys.stdout)
-    out.print(_figures(found))
+    print_grid(("", "A", "B", "B − A (95 %)", ""), _figures(found))
     for line in ("", *_tests(found), *_slices(found)):
         say(line)
     for title, way in (("A had right, B has not", found.broken), ("B has right, A had not", found.fixed)):
         if way and flips:
             say("")
             say(f"{title}: {len(way)}, the worst first")
-            out.print(_flipped(way[:flips]))
+            print_grid(("ticket", "dimension", "gold", "A", "B", "severity"), _flipped(way[:flips]))
 
 
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, no_wrap=column != "ticket")
-    return table
-
-
-def _figures(found: Comparison) -> Table:
-    table = _table("", "A", "B", "B − A (95 %)", "")
-    for dimension, compared in found.dimensions.items():
-        for delta in compared.deltas.values():
-            table.add_row(inert(f"{dimension} {delta.name.replace('_', ' ')}"), _number(delta.a), _number(delta.b),
-                          difference(delta), delta.verdict)  # fmt: skip
-    return table
+def _figures(found: Comparison) -> list[tuple[str, ...]]:
+    return [
+        (f"{dimension} {delta.name.replace('_', ' ')}", _number(delta.a), _number(delta.b), difference(delta),
+         delta.verdict)
+        for dimension, compared in found.dimensions.items()
+        for delta in compared.deltas.values()
+    ]  # fmt: skip
 
 
 def _number(value: float | None) -> str:
@@ -126,8 +114,5 @@ def _slices(found: Comparison) -> list[str]:
     return lines or [f"slices: none of {len(judged)} differs (Holm, 5 %)"]
 
 
-def _flipped(flips: tuple[Flip, ...]) -> Table:
-    table = _table("ticket", "dimension", "gold", "A", "B", "severity")
-    for flip in flips:
-        table.add_row(inert(flip.id), flip.dimension, flip.gold, flip.a or "–", flip.b or "–", f"{flip.severity:g}")
-    return table
+def _flipped(flips: tuple[Flip, ...]) -> list[tuple[str, ...]]:
+    return [(flip.id, flip.dimension, flip.gold, flip.a or "–", flip.b or "–", f"{flip.severity:g}") for flip in flips]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from triagedesk.cli.terminal import console, inert
+from triagedesk.cli.eval_grid import print_grid, wide_console
+from triagedesk.cli.terminal import inert
 
 if TYPE_CHECKING:
     from triagedesk.evals.figures import DimensionScores, Figure, Scores
@@ -28,18 +28,10 @@ def figure(value: Figure) -> str:
 
 def print_scores(scores: Scores) -> None:
     """Print the figures that decide, with their 95 % intervals."""
-    from rich.table import Table
-
-    table = Table(title=None, box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for name in scores.dimensions:
-        table.add_column(inert(name), no_wrap=True)
-    for each in SHOWN:
-        cells = [_cell(dimension, each) for dimension in scores.dimensions.values()]
-        if any(cells):
-            table.add_row(each.replace("_", " "), *cells)
-    out = console(sys.stdout)
-    out.print(table)
+    rows = [[each.replace("_", " "), *(_cell(dimension, each) for dimension in scores.dimensions.values())]
+            for each in SHOWN]  # fmt: skip
+    print_grid(["", *scores.dimensions], rows)
+    out = wide_console()
     for line in facts(scores):
         out.print(inert(line))
 

@@ -206,7 +206,7 @@ def _answered(sheet: Sheet, places: Ints, name: str) -> None:
 
 
 def same_rows(a: Sheet, b: Sheet, names: tuple[str, str] = ("A", "B")) -> tuple[Ints, Ints]:
-    """Return the places of the same rows in A and in B, in B's order. Raises ConfigError where they are not the same."""
+    """Return the places of the same rows in A and in B, in B's order. Raises ConfigError where they differ."""
     known_rows = {row.id: place for place, row in enumerate(a.gold)}
     if len(known_rows) != len(b.gold) or any(row.id not in known_rows for row in b.gold):
         raise ConfigError(f"not the same tickets: {len(a.gold)} in {names[0]}, {len(b.gold)} in {names[1]}; "

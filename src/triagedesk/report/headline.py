@@ -208,7 +208,7 @@ def _fallbacks(tally: Tally) -> Iterator[str]:
         reason, n = failed[0]
         share = percent(total / tally.n)
         why = f"most often because of {spoken(cut(reason))} ({count(n)})"
-        yield f"The model did not answer {count(total)} tickets ({share}), {why}."
+        yield f"The model did not answer {count(total)} ticket{'s' * (total > 1)} ({share}), {why}."
 
 
 def warnings(tally: Tally, origins: Origins) -> list[str]:

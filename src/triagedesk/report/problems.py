@@ -127,8 +127,8 @@ def _notes(phrases: Phrases, merged: list[list[Phrase]]) -> Iterator[str]:
 def _row(row: list[Phrase], last: int | None) -> tuple[Cell, ...]:
     phrase = row[0]
     told: tuple[Cell, ...] = (
-        cut(" · ".join(each.form for each in row[:MOST_FORMS]), 90), phrase.n, Share(phrase.urgent, phrase.n), phrase.issue,
-        ", ".join(cut(each, 24) for each in phrase.examples[:2]),
+        cut(" · ".join(each.form for each in row[:MOST_FORMS]), 90), phrase.n, Share(phrase.urgent, phrase.n),
+        phrase.issue, ", ".join(cut(each, 24) for each in phrase.examples[:2]),
     )  # fmt: skip
     if last is None:
         return told

@@ -103,7 +103,16 @@ def _newest(
         notes.add(TURNS)
         dropped.append(_between(whole.text, turns))
         whole = whole.keep(turns)
-    return _plain(whole).strip()
+    return _fitting(_plain(whole).strip(), notes, dropped)
+
+
+def _fitting(plain: Traced, notes: set[str], dropped: list[str]) -> Traced:
+    """Cut what grew beyond `READ_CHARS` when letters were made plain: one sign may stand for six."""
+    if len(plain.text) <= READ_CHARS:
+        return plain
+    notes.add(CUT)
+    dropped.append(plain.text[READ_CHARS:])
+    return plain.keep([(0, READ_CHARS)]).strip()
 
 
 def _between(text: str, kept: Ranges) -> str:

@@ -12,7 +12,8 @@ Ranges = list[tuple[int, int]]
 """Half-open ranges of a text, in order and without overlap."""
 
 _IDENTITY = array("q", range(32_768))
-_MAX_TABLE = 20_000
+MAX_TABLE = 20_000
+"""Characters that a table remembers: a text made of all of Unicode must not grow it for good."""
 
 MAX_MARKS = 8
 """Combining marks that one letter keeps. No script writes more; sorting thousands of them would take seconds."""
@@ -138,8 +139,9 @@ class Visible(dict[int, "str | None"]):
 
     def __missing__(self, point: int) -> str | None:
         value = self.value(chr(point))
-        if len(self) < _MAX_TABLE:  # a text made of all of Unicode must not grow the table for good
-            self[point] = value
+        if len(self) >= MAX_TABLE:  # begin anew, or a full table would make every later ticket pay
+            self.clear()
+        self[point] = value
         return value
 
     def value(self, char: str) -> str | None:

@@ -186,8 +186,7 @@ class Delivery:
                 if away and not self._was_reached:
                     raise
                 self._was_reached = self._was_reached or not away
-                wish = pause if wrong.retry_after_s is None else wrong.retry_after_s
-                await self._wait(min(wish, self._options.longest_poll_s), wrong, tried)
+                await self._wait(pause, wrong, tried)
                 pause = min(2 * pause, self._options.longest_poll_s)
             else:
                 self._was_reached = True
@@ -195,12 +194,13 @@ class Delivery:
         return await call()
 
     async def _wait(self, pause: float, wrong: ModelUnavailable, tried: int) -> None:
-        """Say why a call is made again and when, and pause until then."""
-        wish = wrong.retry_after_s
-        asks = f", for {wish:,.0f} s" if wish is not None and wish > pause else ""
+        """Say why a call is made again and when, and pause until then: as long as the server asks, within the limit."""
+        wish = wrong.retry_after_s or 0.0
+        pause = max(pause, min(wish, self._options.longest_poll_s))
+        asks = f", the server asks for {wish:,.0f} s" if wish > pause else ""
         self._news.notes.append(
-            f"{wrong.detail}{asks} ({wrong.reason.value}); try {tried + 1} of {TRIES} in {pause:g} s"
-        )
+            f"{wrong.reason.value}{asks}; asked again in {pause:g} s ({tried + 1} of {TRIES})"
+        )  # fmt: skip
         self._watch(self._news)
         await self._options.sleep(pause)
 

@@ -16,9 +16,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from triagedesk.batch.provider.facts import (
-    FACT, Cleaned, Created, Creating, Fact, Head, Merged, OfPart, Planned, PlanMade, SplitUp, Uploaded,
-)  # fmt: skip
+from triagedesk.batch.provider import facts as journal
+from triagedesk.batch.provider.facts import FACT, Fact, Head, OfPart, PlanMade, Planned
 from triagedesk.errors import ConfigError
 
 try:
@@ -98,7 +97,7 @@ class State:
             self._add(fact.parts)
         elif fact.part in self.parts:
             _tell(self.parts[fact.part], fact)
-            if isinstance(fact, SplitUp):
+            if isinstance(fact, journal.SplitUp):
                 self._add(fact.parts)
         else:
             raise damaged(self.folder, f"{JOURNAL} tells of a part that was not planned")
@@ -111,18 +110,18 @@ class State:
 def _tell(part: Part, fact: OfPart) -> None:
     """Note in a part what happened to it."""
     match fact:
-        case SplitUp(files=files):
+        case journal.SplitUp(files=files):
             part.outcome, part.leftovers = "split", files
-        case Uploaded(file=file):
+        case journal.Uploaded(file=file):
             part.file = file
-        case Creating():
+        case journal.Creating():
             part.creations += 1
             part.batch = None
-        case Created(batch=batch):
+        case journal.Created(batch=batch):
             part.batch = batch
-        case Merged(status=status, files=files):
+        case journal.Merged(status=status, files=files):
             part.outcome, part.leftovers = status, files
-        case Cleaned():
+        case journal.Cleaned():
             part.leftovers = ()
 
 
@@ -135,7 +134,9 @@ def open_state(folder: Path, identity: str) -> Iterator[State]:
     with _locked(folder):
         head, facts = _read(folder)
         if head is not None and head.identity != identity and not _is_open(folder, head, facts):
-            _empty(folder)  # another batch, whose answers are all there: nothing at the provider is lost
+            _empty(
+                folder
+            )  # another batch, of which nothing runs at the provider: all its answers are there, or it was never sent
             head, facts = None, []
         if head is None:
             head = _begin(folder, identity)
@@ -159,7 +160,9 @@ def _begin(folder: Path, identity: str) -> Head:
 
 
 def _is_open(folder: Path, head: Head, facts: list[Fact]) -> bool:
-    return head.version != VERSION or bool(State(folder, head, facts).open_parts())
+    """Say if something of it may be at the provider still: a plan of which nothing was sent is not."""
+    sent = [part for part in State(folder, head, facts).open_parts() if part.file is not None or part.creations]
+    return head.version != VERSION or bool(sent)
 
 
 def _empty(folder: Path) -> None:
@@ -187,15 +190,12 @@ def _append(path: Path, line: bytes) -> None:
 def _read(folder: Path) -> tuple[Head | None, list[Fact]]:
     """Read the journal: its head, None if there is none yet, and its facts."""
     lines = _lines(folder / JOURNAL)
-    number = 1
     try:
         head = Head.model_validate_json(lines[0]) if lines else None
-        facts: list[Fact] = []
-        for number, line in enumerate(lines[1:] if head and head.version == VERSION else (), 2):
-            facts.append(FACT.validate_json(line))
+        rest = lines[1:] if head is not None and head.version == VERSION else []
+        return head, [FACT.validate_json(line) for line in rest]
     except ValueError:
-        raise damaged(folder, f"line {number} of {JOURNAL} cannot be read") from None
-    return head, facts
+        raise damaged(folder, f"{JOURNAL} is not as it was written") from None
 
 
 def _lines(path: Path) -> list[bytes]:
