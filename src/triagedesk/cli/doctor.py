@@ -149,7 +149,7 @@ def second_line(settings: Settings) -> Finding:
     file = settings.trained or load_playbook(settings.playbook).trained_file
     asked_for = "rules" in (settings.model, settings.second_line)
     if file.is_file() and not asked_for:
-        return Finding("✗", "fallback", f"rules: {file.name} was made for other labels; triagedesk train makes one anew")
+        return Finding("✗", "fallback", f"rules: {file.name} was made for other labels; train it anew")
     return Finding("✓", "fallback", "rules" if asked_for else "rules; triagedesk train makes a classifier")
 
 

@@ -134,9 +134,7 @@ def open_state(folder: Path, identity: str) -> Iterator[State]:
     with _locked(folder):
         head, facts = _read(folder)
         if head is not None and head.identity != identity and not _is_open(folder, head, facts):
-            _empty(
-                folder
-            )  # another batch, of which nothing runs at the provider: all its answers are there, or it was never sent
+            _empty(folder)  # another batch, of which nothing runs at the provider: answered, or never sent
             head, facts = None, []
         if head is None:
             head = _begin(folder, identity)
