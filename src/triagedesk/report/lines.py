@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from triagedesk.batch.lines import FORMULA_STARTS
+from triagedesk.batch.lines import would_run
 from triagedesk.models import ConfidenceKind
 
 Word = Annotated[str, Field(max_length=500)]
@@ -153,7 +153,7 @@ def _number(value: Any) -> Any:
 
 def _uncovered(value: Any) -> Any:
     """Take the apostrophe away that keeps a spreadsheet from running a cell (batch/lines.py)."""
-    covered = isinstance(value, str) and value[:1] == "'" and value[1:].startswith(FORMULA_STARTS)
+    covered = isinstance(value, str) and value[:1] == "'" and would_run(value[1:])
     return value[1:] if covered else value
 
 

@@ -23,7 +23,7 @@ from triagedesk.batch.on_ray.parts import Part, Parts
 from triagedesk.batch.on_ray.sending import sendable
 from triagedesk.batch.on_ray.tallying import add_sent
 from triagedesk.batch.on_ray.worker import AnswerBlocks, Answered, Order
-from triagedesk.batch.output import work_path
+from triagedesk.batch.output import errors_path, work_path
 from triagedesk.batch.sources import Sources, open_sources
 from triagedesk.batch.streams import format_of
 from triagedesk.batch.tally import Tally
@@ -129,7 +129,9 @@ class _Run:
     def _begin(self, identity: str, known: str) -> None:
         target = self._job.target
         if not self._job.overwrite and (
-            _holds(target) or (known and (_holds(work_path(target)) or self._parts.exists))
+            _holds(target)
+            or (not known and _holds(errors_path(target)))
+            or (known and (_holds(work_path(target)) or self._parts.exists))
         ):
             if not known:
                 self._journal.remove()
