@@ -215,7 +215,10 @@ def test_where_nobody_listens_the_end_says_so_and_how_many_spans_were_lost(
     assert "count=5" in told
 
 
-def test_losses_are_told_at_once_then_together_and_never_twice(capsys: pytest.CaptureFixture[str]) -> None:
+def test_losses_are_told_at_once_then_together_and_never_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("TRIAGEDESK_LOG", raising=False)
     losses = Losses()
     for _ in range(9):
         losses.end()

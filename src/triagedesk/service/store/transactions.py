@@ -93,11 +93,12 @@ class Server:
     one_writes = False
 
     def __init__(self, url: URL, patience_s: float) -> None:
-        engine = create_async_engine(
-            url, connect_args=connect_args(url, patience_s), hide_parameters=True, pool_timeout=patience_s
-        )
-        self._writing = engine.execution_options(writes=True)
-        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT")
+        made = partial(
+            create_async_engine, url, connect_args=connect_args(url, patience_s), hide_parameters=True,
+            pool_timeout=patience_s,
+        )  # fmt: skip
+        self._writing = made().execution_options(writes=True)
+        self._reading = made(isolation_level="AUTOCOMMIT")  # connections of its own: none is switched to and fro
 
     async def run(self, work: Work[T], *, writes: bool) -> T:
         """Run work on this loop; its waiting is the loop's."""
@@ -109,7 +110,8 @@ class Server:
         return await self.run(work, writes=False)
 
     async def close(self) -> None:
-        """Close the pool."""
+        """Close the pools."""
+        await self._reading.dispose()
         await self._writing.dispose()
 
 
