@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -122,6 +123,11 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
         str(Path(entry).resolve()) for entry in kept.get("PYTHONPATH", "").split(os.pathsep)
     )
     return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COLUMNS": "120", **more}
+
+
+def hear_interrupts() -> None:
+    """Let a child process hear SIGINT even where the tests run in the background of a shell, which ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def settings(**given: Any) -> Settings:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from desk_parts import hear_interrupts
 from triagedesk.batch import Tally
 from triagedesk.cli import main
 from triagedesk.cli.batch import summarise
@@ -197,7 +198,7 @@ def start(source: Path, target: Path) -> subprocess.Popen[bytes]:
     )  # the tests run in a folder of their own: a relative path leads nowhere
     return subprocess.Popen(
         [sys.executable, "-m", "triagedesk", "batch", str(source), str(target), "--model", "rules"],
-        stderr=subprocess.PIPE, env=bare,
+        stderr=subprocess.PIPE, env=bare, preexec_fn=hear_interrupts,
     )  # fmt: skip
 
 

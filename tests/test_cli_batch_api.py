@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from batch_api_parts import BODIES, CANARY, good
+from desk_parts import hear_interrupts
 from fake_batch_api import FakeBatchApi, fake_batch_api
 from triagedesk.cli import batch_api, main
 
@@ -117,8 +118,9 @@ def test_ctrl_c_leaves_the_batch_at_the_provider_and_cancel_ends_it(
 ) -> None:
     api.ends = [("stuck", None)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "triagedesk", *command(api, "--via", "batch-api")], stderr=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-m", "triagedesk", *command(api, "--via", "batch-api")], stderr=subprocess.PIPE, text=True,
+        preexec_fn=hear_interrupts,
+    )  # fmt: skip
     end = time.monotonic() + 60
     while not api.batches and process.poll() is None and time.monotonic() < end:
         time.sleep(0.05)
