@@ -287,19 +287,19 @@ def test_processes_that_start_and_claim_at_the_same_time_take_every_job_and_none
     async def fill(store: Store) -> set[str]:
         return {(await store.jobs.add("suggest", {"n": n})).id for n in range(120)}
 
-    with claimers(url, 2) as workers:  # both find no table, and migrate
+    with claimers(url, 4) as workers:  # all find no table, and migrate
         for worker in workers:
             assert worker.wire.recv() == "ready"
         jobs = in_store(url, fill, now=lambda: datetime.now(UTC))
         for worker in workers:
             worker.wire.send("go")
-        claimed = [worker.first_three() for worker in workers]  # both are at work before either may go on
+        claimed = [worker.first_three() for worker in workers]  # all are at work before any may go on
         for worker, mine in zip(workers, claimed, strict=True):
             worker.wire.send("on")
             assert len(mine) == 3
         for worker, mine in zip(workers, claimed, strict=True):
             mine.extend(worker.to_the_end())
-    assert sorted(claimed[0] + claimed[1]) == sorted(jobs)
+    assert sorted(job for mine in claimed for job in mine) == sorted(jobs)
 
 
 def test_jobs_of_a_worker_that_was_killed_outlive_it(url: str) -> None:

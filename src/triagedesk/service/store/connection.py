@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from triagedesk.errors import ConfigError, TriageError
 
@@ -24,6 +26,13 @@ _DRIVERS = {
     "sqlite": SQLITE, "sqlite+aiosqlite": SQLITE,
     "postgres": POSTGRES, "postgresql": POSTGRES, "postgresql+psycopg": POSTGRES,
 }  # fmt: skip
+
+
+_UNTIL_ALONE = Retrying(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    wait=wait_random(0.005, 0.05), stop=stop_after_delay(PATIENCE_S * 5), reraise=True,
+)  # fmt: skip
+"""SQLite does not wait for a turn to change the journal mode: processes that start together met on a new file."""
 
 
 class StoreUnavailable(TriageError):
@@ -82,8 +91,13 @@ def settle_sqlite(connection: Any, _record: object = None) -> None:
     """Set a new SQLite connection up: transactions begin where we say, readers never wait for a writer."""
     connection.isolation_level = None  # or the driver begins by itself, and late: a lock could not be waited for
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone() != ("wal",):  # a new file: the mode stays in it
+        for attempt in _UNTIL_ALONE:
+            with attempt:
+                cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 
