@@ -13,6 +13,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -29,14 +30,13 @@ def python(folder: Path = FOLDER) -> str:
 
 def prepare(folder: Path = FOLDER) -> list[str]:
     """Make the environment where it is missing or old; return what could not be installed."""
-    stamp = folder / "installed.json"
-    if stamp.exists() and stamp.stat().st_mtime >= LOCK.stat().st_mtime:
-        missing: list[str] = json.loads(stamp.read_text("utf-8"))
-        return missing
-    venv.create(folder, with_pip=True)
-    missing = [] if _install(folder, LOCK) else _one_by_one(folder)
-    stamp.write_text(json.dumps(missing), "utf-8")
-    return missing
+    stamp, lock = folder / "installed.json", sha256(LOCK.read_bytes()).hexdigest()
+    known: dict[str, list[str]] = json.loads(stamp.read_text("utf-8")) if stamp.exists() else {}
+    if lock not in known:
+        venv.create(folder, clear=True, symlinks=True, with_pip=True)
+        known = {lock: [] if _install(folder, LOCK) else _one_by_one(folder)}
+        stamp.write_text(json.dumps(known), "utf-8")
+    return known[lock]
 
 
 def _install(folder: Path, lock: Path) -> bool:
