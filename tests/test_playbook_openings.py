@@ -10,6 +10,7 @@ from triagedesk.playbook.folding import FoldedText
 from triagedesk.playbook.leads import Lead, leads
 from triagedesk.playbook.openings import openings
 from triagedesk.playbook.patterns import PatternRefused, PatternSet
+from triagedesk.playbook.sequel import Sequel
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,13 @@ def test_a_set_not_yet_compiled_finds_what_a_compiled_one_finds(patterns: list[s
     assert list(lazy.find(text)) == by_filter
 
 
-def _lead(heads: str, *needs: str) -> Lead:
+def _begin(text: str) -> frozenset[bytes]:
     """Write beginnings with commas between them; a full stop stands for a word's end."""
-    sets = [frozenset(part.replace(".", " ").encode() for part in text.split(",")) for text in (heads, *needs)]
-    return Lead(sets[0], tuple(sets[1:]))
+    return frozenset(part.replace(".", " ").encode() for part in text.split(","))
+
+
+def _lead(heads: str, *needs: str) -> Lead:
+    return Lead(_begin(heads), tuple(map(_begin, needs)))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,44 @@ def _lead(heads: str, *needs: str) -> Lead:
     ],
 )
 def test_what_a_match_needs_is_read_from_the_pattern(pattern: str, expected: list[Lead]) -> None:
-    assert leads(pattern) == expected
+    assert [lead._replace(sequel=None) for lead in leads(pattern)] == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param("my cards?", (1, "card.,cards."), id="the next word"),
+        pytest.param(r"lost (\w+ ){0,3}(card|key)", (4, "card.,key."), id="behind a gap of any words"),
+        pytest.param("lost (my |a lot of )?keys", (4, "keys."), id="behind a gap of certain words"),
+        pytest.param("i'?ve lost", (1, "lost."), id="an apostrophe ends no token"),
+        pytest.param("(i am|we|she) (very )?sad", (2, "am.,sad."), id="what any of the first words is followed by"),
+        pytest.param("e-?mail lost", (1, "mail.,lost."), id="a hyphen that may be absent"),
+        pytest.param(r"lost (\w+ )*keys", None, id="a gap without an end"),
+        pytest.param(r"lost .{0,9}keys", None, id="a gap of any signs"),
+        pytest.param("don[' ]t pay", None, id="a class with an apostrophe"),
+        pytest.param("lost( keys)?", None, id="nothing that must follow"),
+        pytest.param("lost", None, id="one word"),
+    ],
+)
+def test_what_follows_the_first_word_of_a_match_is_read(pattern: str, expected: tuple[int, str] | None) -> None:
+    (lead,) = leads(rf"\b(?:{pattern})\b")
+    assert lead.sequel == (None if expected is None else Sequel(expected[0], _begin(expected[1])))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lost my keys",
+        "lost, my own 'keys",
+        "lost_my_keys",
+        "lost it’s so… keys",
+        "l'été lost d'un keys",
+        "lost…x a b keys",
+    ],
+)
+def test_what_follows_is_found_however_words_are_parted(text: str) -> None:
+    pattern = r"\b(?:lost\w* (\w+ ){0,2}'?keys)\b"
+    assert list(PatternSet([pattern], lazy=True).find(text)) == list(PatternSet([pattern]).find(text)) != []
 
 
 def test_a_word_in_many_places_is_found_in_each() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from triagedesk.models import Choice, Classification, Reason, Span, Ticket
 from triagedesk.playbook import load_playbook
 from triagedesk.playbook.check import check
+from triagedesk.playbook.lexicon import languages, page
 from triagedesk.policy import Decision, Policy
 
 PLAYBOOK = load_playbook()
@@ -210,3 +212,11 @@ def test_under_triage_costs_more_than_over_triage() -> None:
 
 def test_the_playbook_that_ships_has_no_errors() -> None:
     assert [finding for finding in check(PLAYBOOK) if finding.severity == "error"] == []
+
+
+def test_no_pattern_that_ships_holds_an_unfilled_placeholder() -> None:
+    patterns = [pattern for name in languages() for entry in page(name).signals.values()
+                for pattern in (*entry.patterns, *entry.unless)]  # fmt: skip
+    assert len(patterns) > 10_000
+    assert PLAYBOOK.finder.find("my toddler swallowed a button", "en")
+    assert [pattern for pattern in patterns if re.search("@[A-Z]", pattern)] == []

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from triagedesk.budget import Budget
 from triagedesk.errors import FallbackReason, ModelError
 from triagedesk.models import ModelAnswer, Source
+from triagedesk.punctual import Punctual
 from triagedesk.tracing import Fact, span
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class _Flight:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     outcome: Asked = Asked(reason=FallbackReason.SHUTDOWN)
     waiting: int = 0
+    queues: bool = True
     holds_slot: bool = False
     late: bool = False
 
@@ -100,6 +102,7 @@ class Asking:
         self._slots = anyio.Semaphore(max_concurrency)
         self._max_late = max_late
         self._late = 0
+        self._punctual = Punctual(tasks)
         self._read = lru_cache(maxsize=ANSWERS_READ)(partial(_read_answer, labels=model.labels))
 
     @property
@@ -167,12 +170,15 @@ class Asking:
         return flight
 
     async def _wait(self, flight: _Flight, budget: Budget) -> Asked:
+        if flight.done.is_set():
+            return flight.outcome
         flight.waiting += 1
         try:
-            with anyio.move_on_after(budget.left()):
+            with self._punctual.within(budget):
                 await flight.done.wait()
                 return flight.outcome
-            return Asked(reason=FallbackReason.TIMEOUT, attempts=1)
+            budget.give_up()
+            return _out_of_time(flight)
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.done.is_set():
@@ -193,7 +199,7 @@ class Asking:
                 flight.outcome = await self._slotted(key, question, budget, flight)
         finally:
             if flight.scope.cancelled_caught:
-                flight.outcome = Asked(reason=FallbackReason.TIMEOUT, attempts=1)
+                flight.outcome = _out_of_time(flight)
             if flight.holds_slot:
                 self._slots.release()
             self._late -= flight.late
@@ -203,7 +209,7 @@ class Asking:
     async def _slotted(self, key: str, question: str, budget: Budget, flight: _Flight) -> Asked:
         with anyio.move_on_after(budget.left()):
             await self._slots.acquire()
-            flight.holds_slot = True
+            flight.queues, flight.holds_slot = False, True
         if not flight.holds_slot:
             return Asked(reason=FallbackReason.OVERLOADED)
         return await self._once_across_processes(key, question, budget)
@@ -235,6 +241,13 @@ class Asking:
         if self.cache is not None:
             self.cache.put(key, answer.model_dump_json())
         return Asked(answer=answer, source=Source.MODEL, attempts=answer.attempts)
+
+
+def _out_of_time(flight: _Flight) -> Asked:
+    """Return what a flight comes to that time ends: in the queue, or on its way."""
+    return (
+        Asked(reason=FallbackReason.OVERLOADED) if flight.queues else Asked(reason=FallbackReason.TIMEOUT, attempts=1)
+    )
 
 
 async def _within(found: Awaitable[str | None], budget: Budget) -> str | None:

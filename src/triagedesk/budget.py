@@ -23,7 +23,7 @@ class Budget:
     the answer. Raises ValueError unless `late_s` is finite and not negative.
     """
 
-    __slots__ = ("_clock", "_end", "late_s", "seconds")
+    __slots__ = ("_clock", "_end", "_given_up", "late_s", "seconds")
 
     def __init__(self, seconds: float, *, late_s: float = 0.0, clock: Clock = time.monotonic) -> None:
         if not (math.isfinite(late_s) and late_s >= 0):
@@ -31,10 +31,15 @@ class Budget:
         seconds = 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_S)
         self.seconds, self.late_s, self._clock = seconds, late_s, clock
         self._end = clock() + seconds
+        self._given_up = False
 
     def left(self) -> float:
-        """Return the seconds left before the caller's deadline, 0.0 at least."""
-        return max(0.0, self._end - self._clock())
+        """Return the seconds left before the caller's deadline, 0.0 at least and once it was given up."""
+        return 0.0 if self._given_up else max(0.0, self._end - self._clock())
+
+    def give_up(self) -> None:
+        """Wait no longer: nothing is left, though the deadline may be a moment away."""
+        self._given_up = True
 
     def left_late(self) -> float:
         """Return the seconds left before even a late answer is given up, 0.0 at least."""

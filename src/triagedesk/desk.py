@@ -14,6 +14,7 @@ from triagedesk.classifiers.rules import RulesClassifier
 from triagedesk.deskfiles import Calibrations, DeskFiles, read_files
 from triagedesk.errors import ConfigError, FallbackReason
 from triagedesk.evidence import ground
+from triagedesk.lasting import lasting
 from triagedesk.logs import get_logger
 from triagedesk.models import Classification, Provenance, Source, Suggestion, Ticket
 from triagedesk.opinions import Considered, Opinion
@@ -295,4 +296,5 @@ async def open_desk(
     async with open_asking(settings, playbook) as asking:
         desk = Desk(settings, playbook, asking, now=now, calibrations=measured, second_line=second_line)
         await anyio.to_thread.run_sync(desk.warm_up)
-        yield desk
+        with lasting():
+            yield desk

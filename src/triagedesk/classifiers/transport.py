@@ -9,6 +9,7 @@ import ipaddress
 import logging
 from collections.abc import AsyncIterator, Iterator
 
+import anyio
 import httpx2
 
 from triagedesk.classifiers.limits import Ears
@@ -16,6 +17,10 @@ from triagedesk.errors import ConfigError, FallbackReason, ModelError, ModelRefu
 
 MAX_REPLY_BYTES = 256 * 1024
 """The largest reply that is read, headers not counted. An answer of ours has about 2 KB."""
+
+CRUMB_BYTES, FREE_CRUMBS, GULP_S = 64, 32, 0.05
+"""After so many chunks of fewer bytes, the next is read so many seconds later: a server that drips bytes on many
+connections would else keep the loop busy, and every other ticket would pay for it."""
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -42,18 +47,21 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class _CappedStream(httpx2.AsyncByteStream):
-    """A reply's bytes, up to the cap."""
+    """A reply's bytes, up to the cap, in gulps where they come in crumbs."""
 
     def __init__(self, stream: httpx2.AsyncByteStream, cap: int) -> None:
         self._stream, self._cap = stream, cap
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        read = 0
+        read = crumbs = 0
         async for chunk in self._stream:
             read += len(chunk)
             if read > self._cap:
                 raise ModelRefused(FallbackReason.OVERSIZE, f"the reply exceeded {self._cap} bytes")
             yield chunk
+            crumbs += len(chunk) < CRUMB_BYTES
+            if crumbs > FREE_CRUMBS:
+                await anyio.sleep(GULP_S)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import defaultdict
-from collections.abc import Mapping, Set
-from functools import cached_property
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property, lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 MAX_BEGINNING = 10
 """As much of a word's beginning can be looked up."""
@@ -39,6 +40,8 @@ class _WordTable(dict[int, str]):
         return char
 
 
+_NOTHING: frozenset[bytes] = frozenset()
+_TOKENS_ONLY = bytes(byte if byte >= 0x80 or chr(byte).isalnum() or byte == ord("'") else 32 for byte in range(256))
 _FOLD = _FoldTable()
 _WORDS_ONLY = _WordTable()
 
@@ -58,10 +61,22 @@ def words_of(folded: str) -> frozenset[str]:
     return frozenset(folded.translate(_WORDS_ONLY).split())
 
 
-def beginnings(word: bytes) -> list[bytes]:
+@lru_cache(maxsize=4_096)
+def beginnings(word: bytes) -> frozenset[bytes]:
     """Return what a word begins with; a blank stands for its end, and an underscore ends it too."""
     word = word.replace(b"_", b" ") + b" "
-    return [word[:size] for size in range(1, min(len(word), MAX_BEGINNING) + 1)]
+    return frozenset(word[:size] for size in range(1, min(len(word), MAX_BEGINNING) + 1))
+
+
+class Tokens(NamedTuple):
+    """A text's runs of what a pattern's `\\w` takes for letters: an apostrophe among them, and all beyond ASCII.
+
+    `after` has the number of the token after the one in which a word begins, by the word's byte offset; `begins` says
+    of each token what the word at its start begins with.
+    """
+
+    after: Mapping[int, int]
+    begins: Sequence[frozenset[bytes]]
 
 
 class FoldedText:
@@ -84,25 +99,57 @@ class FoldedText:
         return words_of(self.folded)
 
     @cached_property
-    def starts(self) -> Mapping[bytes, list[int]]:
-        """The byte offsets where words begin, by what they begin with."""
+    def _placed(self) -> list[tuple[int, bytes]]:
+        """The words and the byte offsets where they begin, in order."""
         only_words = self.folded.translate(_WORDS_ONLY).encode("utf-8", "replace")
-        by_word: defaultdict[bytes, list[int]] = defaultdict(list)
-        at = 0
+        placed, at = [], 0
         for word in only_words.split():
             at = only_words.index(word, at)
-            by_word[word].append(at)
+            placed.append((at, word))
             at += len(word)
+        return placed
+
+    @cached_property
+    def _begun(self) -> Mapping[bytes, frozenset[bytes]]:
+        """What each word begins with."""
+        return {word: beginnings(word) for _, word in self._placed}
+
+    @cached_property
+    def starts(self) -> Mapping[bytes, list[int]]:
+        """The byte offsets where words begin, by what they begin with."""
+        by_word: defaultdict[bytes, list[int]] = defaultdict(list)
+        for at, word in self._placed:
+            by_word[word].append(at)
         found: defaultdict[bytes, list[int]] = defaultdict(list)
-        for word, places in by_word.items():
-            for beginning in beginnings(word):
+        for word, begun in self._begun.items():
+            places = by_word[word]
+            for beginning in begun:
                 found[beginning] += places
         return dict(found)
 
     @cached_property
+    def tokens(self) -> Tokens:
+        """The text in tokens, for what follows a word."""
+        if b"_" in self.data:  # a letter to `\\w`, and a separator to a pattern's blank
+            return Tokens({}, [])
+        only_tokens = self.data.translate(_TOKENS_ONLY)
+        words = deque(self._placed)
+        after: dict[int, int] = {}
+        listed = []
+        at = 0
+        for token in only_tokens.split():
+            at = only_tokens.index(token, at)
+            end = at + len(token)
+            listed.append(self._begun[words[0][1]] if words and words[0][0] == at else _NOTHING)
+            while words and words[0][0] < end:
+                after[words.popleft()[0]] = len(listed)
+            at = end
+        return Tokens(after, listed)
+
+    @cached_property
     def parts(self) -> Set[bytes]:
         """What words begin with, and what follows an underscore in them."""
-        found = set(self.starts)
+        found = set[bytes]().union(*self._begun.values())
         if b"_" in self.data:
             for word in self.words:
                 for part in word.split("_")[1:]:

@@ -20,10 +20,17 @@ def openings(pattern: str) -> set[str] | None:
 
     `pattern` is folded. Beyond ASCII a letter may have a variant that RE2 takes for the same.
     """
+    if not readable(pattern):
+        return None
     body = pattern.removeprefix("\\b")
     if body.startswith("(?:") and body.endswith(")\\b") and "(" not in body[3:]:
         body = body[3:-3]  # a plain group around all of it is how signals come
-    return None if body == pattern or _unreadable(body) else _of_alternatives(body)
+    return _of_alternatives(body)
+
+
+def readable(pattern: str) -> bool:
+    """Say whether a folded pattern starts at a word boundary and its parentheses tell how it is built."""
+    return pattern.startswith("\\b") and not _unreadable(pattern.removeprefix("\\b"))
 
 
 def unwrapped(pattern: str) -> tuple[str, bool]:
@@ -76,7 +83,7 @@ def split(body: str) -> list[str]:
 def _of_sequence(body: str) -> set[str] | None:
     if body.startswith("("):
         return _of_group(body)
-    if body.startswith("\\d") and body[2:3] not in ("?", "*", "{"):
+    if body.startswith("\\d") and body[2:3] not in ("?", "*") and body[2:4] not in ("{0", "{,"):
         return set("0123456789")
     size = len(body) - len(body.lstrip(PLAIN))
     if body[size : size + 1] in ("?", "*", "{"):  # the last character may be absent

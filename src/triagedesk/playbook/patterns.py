@@ -99,9 +99,9 @@ class _Filter(NamedTuple):
     filter: re2.Filter
     patterns: Sequence[int]
 
-    def match(self, text: FoldedText, *, potential: bool = False) -> list[int]:
-        """Return the patterns that match, or at once those that can (`potential`)."""
-        return [self.patterns[number] for number in self.filter.Match(text.data, potential) or ()]
+    def match(self, text: FoldedText) -> list[int]:
+        """Return the patterns that match."""
+        return [self.patterns[number] for number in self.filter.Match(text.data) or ()]
 
 
 class PatternSet:
@@ -115,7 +115,6 @@ class PatternSet:
         self.patterns = tuple(patterns)
         self._options = _options()
         self._indexed = lazy or len(patterns) > FEW_PATTERNS
-        self._compiled = False
         self._expressions: dict[int, _Expression] = {}
         self._ended: dict[int, re2._Regexp] = {}
         if not lazy:
@@ -123,11 +122,14 @@ class PatternSet:
 
     def compile(self) -> None:
         """Compile every pattern now. Raises PatternRefused."""
-        for wanted in filter(None, (self._filter, self._sieve)):
-            for number, index in enumerate(wanted.patterns):
-                _, left, right = self._source(index)
-                self._expressions.setdefault(index, (wanted.filter.re(number), left, right))
-        self._compiled = True
+        for index in range(len(self.patterns)):
+            self._expression(index)
+
+    def warm_up(self) -> None:
+        """Read now what texts are searched by; patterns are compiled, in microseconds each, as texts need them."""
+        if self._leads is not None:
+            self._leads.read_all()
+        self._filter  # noqa: B018 - made at its first use
 
     @cached_property
     def _leads(self) -> Leads | None:
@@ -135,16 +137,10 @@ class PatternSet:
 
     @cached_property
     def _filter(self) -> _Filter | None:
-        """What finds the patterns without leads."""
-        return self._filter_of(range(len(self.patterns)) if self._leads is None else self._leads.untold)
-
-    @cached_property
-    def _sieve(self) -> _Filter | None:
-        """What says which of the patterns with leads a text may hold: worth its making only for many texts."""
-        return self._filter_of(self._leads.told if self._leads else ())
-
-    def _filter_of(self, indices: Sequence[int]) -> _Filter | None:
-        """Make a filter. Raises PatternRefused."""
+        """What finds the patterns without leads. Raises PatternRefused."""
+        indices = range(len(self.patterns)) if self._leads is None else self._leads.untold
+        if not indices:
+            return None
         made = re2.Filter()
         for index in indices:
             source, _, _ = self._source(index)
@@ -152,8 +148,6 @@ class PatternSet:
                 made.Add(source, self._options)
             except re2.error:
                 raise self._refused(index, source) from None
-        if not indices:
-            return None
         made.Compile()
         return _Filter(made, indices)
 
@@ -187,20 +181,14 @@ class PatternSet:
         """Like `find`, for a text folded once and searched by several sets; only some patterns if `among` is given."""
         if not self.patterns or not text.data:
             return
-        places = self._places(text, among)
+        places = {} if self._leads is None else self._leads.places(text, among)
         by_filter = self._filter.match(text) if self._filter else ()
         for index in sorted([*places, *(index for index in by_filter if among is None or index in among)]):
             starts = places.get(index)
             if starts is None or len(starts) > MAX_PLACES:
                 yield from self._search(index, text)
             else:
-                yield from self._search_at(index, text, sorted(starts))
-
-    def _places(self, text: FoldedText, among: Container[int] | None) -> dict[int, list[int]]:
-        if self._leads is None:
-            return {}
-        possible = self._sieve.match(text, potential=True) if self._compiled and self._sieve else None
-        return self._leads.places(text, among, possible)
+                yield from self._search_at(index, text, sorted(set(starts)))
 
     def _expression(self, index: int) -> _Expression:
         found = self._expressions.get(index)

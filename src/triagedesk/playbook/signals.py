@@ -128,13 +128,13 @@ class SignalFinder:
             tongue.compile()
 
     def warm_up(self, languages: Collection[str]) -> None:
-        """Read every language's page and compile these languages now (once a process, about 2 s for six).
+        """Read every language's page and what tells the patterns of these languages now (a second, once a process).
 
         Else the first texts that may hold a language pay for it.
         """
         for language, tongue in self._tongues.items():
             if language in languages:
-                tongue.compiled.compile()
+                tongue.compiled.warm_up()
             else:
                 list(tongue.compiled.find("warm up"))
 

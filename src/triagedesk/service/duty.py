@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from triagedesk.desk import Desk, open_desk
 from triagedesk.deskfiles import read_files
 from triagedesk.errors import ConfigError, FallbackReason, PlaybookError
+from triagedesk.lasting import lasting
 from triagedesk.logs import get_logger
 from triagedesk.models import Ticket
 from triagedesk.opinions import Considered
@@ -176,8 +177,9 @@ class Duty:
                 rules = Desk(self._settings.model_copy(update={"model": "rules"}), desk.playbook, now=self._now)
                 await to_thread.run_sync(rules.warm_up)
             keeper = Watchkeeper(desk, rules, Policy(desk.playbook))
-            task_status.started(keeper)
-            await keeper.idle.wait()
+            with lasting():
+                task_status.started(keeper)
+                await keeper.idle.wait()
 
 
 @asynccontextmanager
