@@ -78,11 +78,15 @@ class Reading:
 
         Returns the span in the ticket's own field; the caller shows the ticket's characters, not the model's.
         """
-        needle, _ = _plain(quote.strip().strip("\"'“”«»…").strip())
-        if not needle:
+        bare = quote.strip().strip("\"'“”«»…").strip()
+        if not bare:
             return None
+        there = self.text.find(bare)
+        if there >= 0:  # to the letter, as most models quote
+            return self.locate(there, there + len(bare))
+        needle, _ = _plain(bare)
         hay, positions = self._plain_text
-        at = hay.find(needle)
+        at = hay.find(needle) if needle else -1
         if at < 0:
             return None
         return self.locate(positions[at], positions[at + len(needle) - 1] + 1)
