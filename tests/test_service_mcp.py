@@ -21,6 +21,7 @@ from mcp import Client, MCPError, StdioServerParameters, stdio_client
 from mcp_types import CallToolResult, TextContent
 
 from desk_parts import default_playbook
+from service_store_parts import in_store, suggestion
 from triagedesk.desk import Desk
 from triagedesk.mcp import Tools, build_server, explained
 from triagedesk.models import Choice, Classification, Ticket
@@ -37,7 +38,7 @@ Session = Callable[[Client], Awaitable[None]]
 def _environment(**more: str) -> dict[str, str]:
     """What a child needs to find the package, and no key."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {"PYTHONPATH": path, "PATH": os.environ["PATH"], **more}
+    return {"PYTHONPATH": path, "PATH": os.environ["PATH"], "XDG_DATA_HOME": f"{os.devnull}/none", **more}
 
 
 def _over_stdio(session: Session, errors: Path, *, mode: str) -> None:
@@ -119,6 +120,33 @@ def test_a_broken_playbook_is_said_before_anything_is_served(tmp_path: Path) -> 
                            capture_output=True, timeout=15, check=False, env=_environment())  # fmt: skip
     assert (child.returncode, child.stdout) == (2, b"")
     assert child.stderr.startswith(b"error: ")
+
+
+def test_past_suggestions_of_the_service_are_found(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'service.db'}"
+    said = {
+        "labels": {"issue_type": {"label": "billing_payment", "reasons": [{"text": "Paid twice.", "quote": "twice"}]}}
+    }
+    in_store(url, lambda store: store.suggestions.add(suggestion(1, suggestion=said), suggestion(2, ticket_id="T-2")))
+    child = StdioServerParameters(
+        command=sys.executable, args=["-c", MAIN, "mcp", "--model", "rules", "--database", url], env=_environment()
+    )
+
+    async def go() -> None:
+        with anyio.fail_after(30):
+            async with Client(stdio_client(child), mode="auto") as client:
+                found = await client.call_tool("search_suggestions", {"query": "TWICE billing"})
+                (one,) = found.structured_content["suggestions"]
+                assert (one["ticket_id"], one["labels"]) == ("T-1", {"issue_type": "billing_payment"})
+
+    anyio.run(go)
+
+
+def test_a_database_that_is_not_there_is_named() -> None:
+    child = subprocess.run([sys.executable, "-c", MAIN, "mcp", "--model", "rules", "--database", "sqlite:////none.db"],
+                           input=b"", capture_output=True, timeout=15, check=False, env=_environment())  # fmt: skip
+    assert (child.returncode, child.stdout) == (2, b"")
+    assert child.stderr.startswith(b"error: database: there is no such file")
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------

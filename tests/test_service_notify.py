@@ -17,6 +17,7 @@ from notify_parts import KEY, NOON, SECRET, SLACK_PATH, FakeClock, Receiver, not
 from triagedesk.classifiers.transport import open_client
 from triagedesk.errors import ConfigError
 from triagedesk.models import Reason
+from triagedesk.service.metrics import Metrics
 from triagedesk.service.notify import Kind, Notifier, Severity, TargetState, notice_of, open_notifier, read_targets
 from triagedesk.service.notify.attempt import Failure, Outgoing, post, retry_after
 from triagedesk.service.notify.notice import severity_of
@@ -469,3 +470,14 @@ def test_the_thread_decides_nothing_about_what_is_quoted() -> None:
     made = notice_of(Kind.CRITICAL, suggestion(told), suggestion_id="s_1", playbook=default_playbook(), at=NOON,
                      ticket=given)  # fmt: skip
     assert made.quote == "Call me: [PHONE_1]"
+
+
+def test_metrics_tell_of_every_target_what_was_sent_and_why_not() -> None:
+    metrics = Metrics()
+    metrics.observe_targets(lambda: (TargetState("ops", "webhook", 3, 5, 2, 1, 4, {"tls": 2, "auth": 1}),))
+    lines = metrics.text().decode().splitlines()
+    assert 'triagedesk_notifications_queued{target="ops"} 3.0' in lines
+    for outcome, count in (("sent", 5), ("retried", 2), ("dropped", 1), ("dead", 4)):
+        assert f'triagedesk_notifications_total{{outcome="{outcome}",target="ops"}} {count}.0' in lines
+    assert 'triagedesk_notification_failures_total{reason="auth",target="ops"} 1.0' in lines
+    assert 'triagedesk_notification_failures_total{reason="tls",target="ops"} 2.0' in lines

@@ -304,6 +304,8 @@ def test_a_critical_ticket_and_a_missed_answer_reach_the_webhook_of_the_operator
             }}  # fmt: skip
             assert deliver(service.http, "generic", body, now=NOON).status_code == 202
             until(lambda: len(operators.got) == 1)
+            sent = 'triagedesk_notifications_total{outcome="sent",target="ops"} 1.0'
+            until(lambda: sent in service.http.get("/metrics").text)
             later(service, clock, 3 * 3600)
             until(lambda: len(operators.got) >= 3)
             row = {"ticket_id": "generic:9", "kind": "resolved"}

@@ -5,7 +5,11 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,25 +46,33 @@ def _command(
     playbook: PlaybookOption = None,
     prompt: PromptOption = None,
     no_cache: NoCacheOption = False,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="The service's database, whose suggestions are searched; default: its own."),
+    ] = None,
 ) -> None:
-    """Offer classify and explain to assistants by the Model Context Protocol."""
-    raise typer.Exit(run(Options(model, base_url, deadline, playbook, prompt, no_cache), http=http, port=port))
+    """Offer classify, explain and a search of past suggestions to assistants by the Model Context Protocol."""
+    options = Options(model, base_url, deadline, playbook, prompt, no_cache)
+    raise typer.Exit(run(options, http=http, port=port, database=database))
 
 
-def run(options: Options, *, http: bool, port: int = DEFAULT_PORT, search: Search | None = None) -> int:
-    """Serve until the client leaves or the process is told to end. Raises ConfigError."""
+def run(options: Options, *, http: bool, port: int = DEFAULT_PORT, database: str | None = None) -> int:
+    """Serve until the client leaves or the process is told to end. Raises ConfigError.
+
+    Past suggestions are searched where the service has kept some, or in the database that is given.
+    """
     if any(find_spec(name) is None for name in ("mcp", "uvicorn")):
         raise ConfigError("mcp needs the MCP SDK; pip install 'triagedesk[mcp]'")
     from triagedesk.cli.loop import run as run_loop
 
-    settings = options.settings()
+    settings, url = options.settings(), _store_url(database)
     if http:
         with _listener(port) as listener:
-            run_loop(_over_http(settings, listener, search))
+            run_loop(_over_http(settings, listener, url))
     else:
         # A thread that waits for a line cannot be woken: the signals end the process, as they end any filter.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        run_loop(_over_stdio(settings, search))
+        run_loop(_over_stdio(settings, url))
     return 0
 
 
@@ -71,24 +83,59 @@ def _listener(port: int) -> socket.socket:
         raise ConfigError(f"port {port}: {wrong.strerror}; give another with --port") from None
 
 
-async def _over_stdio(settings: Settings, search: Search | None) -> None:
+async def _over_stdio(settings: Settings, url: str | None) -> None:
     from triagedesk.cli.terminal import warn
     from triagedesk.desk import open_desk
 
     if sys.stdin is not None and sys.stdin.isatty():
         warn("This speaks MCP on standard input and output: an assistant starts it (docs/mcp.md). Ctrl-D ends it.")
-    async with open_desk(settings) as desk:  # what is wrong with the settings is said before seconds of imports
+    # What is wrong with the settings is said before seconds of imports.
+    async with open_desk(settings) as desk, _past(url) as search:
         from triagedesk.mcp import serve_stdio
 
         await serve_stdio(desk, search)
 
 
-async def _over_http(settings: Settings, listener: socket.socket, search: Search | None) -> None:
+async def _over_http(settings: Settings, listener: socket.socket, url: str | None) -> None:
     from triagedesk.cli.terminal import warn
     from triagedesk.desk import open_desk
 
-    async with open_desk(settings) as desk:
+    async with open_desk(settings) as desk, _past(url) as search:
         from triagedesk.mcp import PATH, serve_http
 
         warn(f"MCP on http://127.0.0.1:{listener.getsockname()[1]}{PATH}, for this machine alone. Ctrl-C ends it.")
         await serve_http(desk, listener, search)
+
+
+@asynccontextmanager
+async def _past(url: str | None) -> AsyncIterator[Search | None]:
+    """Give what searches past suggestions, or None where none were kept."""
+    if url is None:
+        yield None
+        return
+    from triagedesk.service.search import search
+    from triagedesk.service.store.database import open_store
+
+    async with open_store(url, migrate=False) as store:
+        yield partial(search, store.suggestions)
+
+
+def _store_url(database: str | None) -> str | None:
+    """Return where past suggestions stand, or None where the service has kept none.
+
+    Raises ConfigError for a database that was asked for and cannot be searched.
+    """
+    if any(find_spec(name) is None for name in ("sqlalchemy", "aiosqlite", "alembic")):
+        if database is None:
+            return None
+        raise ConfigError("database: searching needs the service's packages; pip install 'triagedesk[service]'")
+    from triagedesk.service.settings import ServiceSettings
+    from triagedesk.service.store.connection import SQLITE, address
+
+    url = ServiceSettings.from_env(database_url=database).database_url.get_secret_value()
+    place = address(url)
+    if place.drivername != SQLITE or Path(place.database or "").is_file():
+        return url
+    if database is None:
+        return None
+    raise ConfigError("database: there is no such file; `triagedesk serve` makes it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -12,6 +12,7 @@ from starlette.types import Scope
 
 from triagedesk.desk import Desk
 from triagedesk.models import Provenance, Tokens
+from triagedesk.service.notify import TargetState
 from triagedesk.service.store.records import JobState
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -81,6 +82,10 @@ class Metrics:
         """Read breaker, cache and load of the desk on duty whenever somebody asks."""
         self.registry.register(_DeskState(desk, at_once))
 
+    def observe_targets(self, states: Callable[[], Iterable[TargetState]]) -> None:
+        """Read what the targets of notifications did whenever somebody asks."""
+        self.registry.register(_Targets(states))
+
     def text(self) -> bytes:
         """Return everything as Prometheus reads it."""
         return generate_latest(self.registry)
@@ -108,3 +113,27 @@ class _DeskState(Collector):
             looked_up.add_metric(("hit",), stats.hits)
             looked_up.add_metric(("miss",), stats.misses)
         yield looked_up
+
+
+class _Targets(Collector):
+    def __init__(self, states: Callable[[], Iterable[TargetState]]) -> None:
+        self._states = states
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name nothing in advance."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        """Read the counts now. A target's name is the operator's own."""
+        queued = GaugeMetricFamily("triagedesk_notifications_queued", "Alarms that wait", labels=("target",))
+        ended = CounterMetricFamily("triagedesk_notifications", "Alarms by what became of them",
+                                    labels=("target", "outcome"))  # fmt: skip
+        failed = CounterMetricFamily("triagedesk_notification_failures", "Attempts to tell that failed, by reason",
+                                     labels=("target", "reason"))  # fmt: skip
+        for state in self._states():
+            queued.add_metric((state.name,), state.queued)
+            for outcome in ("sent", "retried", "dropped", "dead"):
+                ended.add_metric((state.name, outcome), getattr(state, outcome))
+            for reason, count in sorted(state.failures.items()):
+                failed.add_metric((state.name, reason), count)
+        yield from (queued, ended, failed)

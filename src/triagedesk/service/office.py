@@ -78,6 +78,7 @@ class Office:
             open_notifier(self.targets.targets) as notifier,
             open_sender(attempts=1, allowed=lambda: service.write_back) as sender,
         ):
+            runtime.metrics.observe_targets(notifier.state)
             scheduler = Scheduler(runtime.store, service, now=now, queued=desk_work.ring)
             alarms = Alarms(
                 runtime.store, now=now, playbook=lambda: runtime.duty.desk.playbook,

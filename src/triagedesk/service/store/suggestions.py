@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, delete, select
+from sqlalchemy import Connection, CursorResult, Row, Text, delete, func, select, type_coerce
 
 from triagedesk.service.store.records import StoredSuggestion
 from triagedesk.service.store.tables import SuggestionRow
 from triagedesk.service.store.transactions import Database
+
+SEARCHED = 100_000
+"""A search by words looks at so many suggestions, the newest: some 500 MB of text."""
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(StoredSuggestion))
 
@@ -71,6 +75,32 @@ class Suggestions:
             wanted = wanted.where(SuggestionRow.created_at < until)
         if ticket_id is not None:
             wanted = wanted.where(SuggestionRow.ticket_id == ticket_id)
+        if before_id is not None:
+            wanted = wanted.where(SuggestionRow.id < before_id)
+
+        def work(connection: Connection) -> list[StoredSuggestion]:
+            found = connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(limit))
+            return [stored_suggestion(row) for row in found]
+
+        return await self._database.read(work)
+
+    async def holding(
+        self, words: Sequence[str], *, before_id: str | None = None, limit: int = 1000
+    ) -> list[StoredSuggestion]:
+        """Return the newest first, of the newest `SEARCHED`, whose row may hold all of these words.
+
+        More rows may come than hold them in the right place: the row's own writing is looked through, and words beyond
+        ASCII, or with signs that JSON escapes, are not looked for.
+        """
+        oldest = select(SuggestionRow.id).order_by(SuggestionRow.id.desc()).offset(SEARCHED - 1).limit(1)
+        wanted = select(SuggestionRow).where(SuggestionRow.id >= func.coalesce(oldest.scalar_subquery(), ""))
+        written = type_coerce(SuggestionRow.suggestion, Text)
+        for word in words:
+            if word.isascii() and not set(word) & set('"\\/'):
+                ticket_id = type_coerce(SuggestionRow.ticket_id, Text)
+                wanted = wanted.where(
+                    written.icontains(word, autoescape=True) | ticket_id.icontains(word, autoescape=True)
+                )
         if before_id is not None:
             wanted = wanted.where(SuggestionRow.id < before_id)
 
