@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def nothing_frozen() -> Iterator[None]:
 
 
 def test_what_exists_is_left_out_until_the_last_block_ends() -> None:
+    gc.collect()
     with lasting():
         first = gc.get_freeze_count()
         kept = [[] for _ in range(10_000)]  # type: ignore[var-annotated]
@@ -29,6 +31,21 @@ def test_what_exists_is_left_out_until_the_last_block_ends() -> None:
             assert gc.get_freeze_count() >= first + len(kept) > len(kept)
         assert gc.get_freeze_count() >= first
     assert gc.get_freeze_count() == 0
+
+
+def test_what_an_earlier_block_left_behind_is_freed_when_another_begins() -> None:
+    class Desk:
+        pass
+
+    with lasting():
+        old = Desk()
+        old.itself = old  # type: ignore[attr-defined]
+        gone = weakref.ref(old)
+        with lasting():
+            del old
+            assert gone() is not None
+            with lasting():
+                assert gone() is None
 
 
 def test_it_ends_with_an_error_too() -> None:

@@ -280,3 +280,25 @@ def test_timeouts_open_the_breaker_once_callers_gave_the_provider_a_second(serve
         return reasons
 
     assert run(work) == ["timeout", "timeout", "breaker_open"]
+
+
+def test_an_answer_in_time_is_none_of_the_servers_faults_though_its_caller_left_early(
+    server: MisbehavingServer,
+) -> None:
+    async def work() -> tuple[Outcome, int]:
+        model = classifier(server.url("good_after_0_2_s"), breaker_failures=1)
+        budget = Budget(5, late_s=2.0)
+        async with anyio.create_task_group() as tasks:
+
+            async def leave() -> None:
+                await anyio.sleep(0.05)
+                budget.give_up()  # our own loop was late
+
+            tasks.start_soon(leave)
+            outcome = await ask_once(model, budget)
+        await model.aclose()
+        return outcome, model.breaker.openings
+
+    outcome, openings = run(work)
+    assert outcome.answer is not None
+    assert openings == 0

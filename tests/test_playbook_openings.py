@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triagedesk.playbook.folding import FoldedText
 from triagedesk.playbook.leads import Lead, leads
+from triagedesk.playbook.lexicon import languages, page
 from triagedesk.playbook.openings import openings
 from triagedesk.playbook.patterns import PatternRefused, PatternSet
 from triagedesk.playbook.sequel import Sequel
@@ -44,7 +47,9 @@ def test_what_cannot_be_told_is_searched_in_every_text(pattern: str) -> None:
 
 
 PARTS = st.recursive(
-    st.sampled_from(["a", "b", "ab", "c1", "ü", " ", r"\w+", "[ab]", "'", "s"]),
+    st.sampled_from(
+        ["a", "b", "ab", "c1", "ü", " ", r"\w+", "[ab]", "[d]", r"\d", r"\.", "-", "[- ]", r"(\w+ ){0,2}", "'", "s"]
+    ),
     lambda inner: st.one_of(
         st.tuples(inner, inner).map("".join),
         st.tuples(inner, inner).map(lambda two: f"({two[0]}|{two[1]})"),
@@ -56,7 +61,7 @@ PARTS = st.recursive(
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(PARTS, min_size=1, max_size=4), st.text(alphabet="aAbB c1sſü_'-Kk", max_size=30))
+@given(st.lists(PARTS, min_size=1, max_size=4), st.text(alphabet="aAbB c1dsſü_'-Kk.…", max_size=30))
 def test_a_set_not_yet_compiled_finds_what_a_compiled_one_finds(patterns: list[str], text: str) -> None:
     bounded = [rf"\b(?:{pattern})\b" for pattern in patterns]
     by_filter = list(PatternSet(bounded).find(text))
@@ -125,6 +130,48 @@ def test_what_follows_the_first_word_of_a_match_is_read(pattern: str, expected: 
 def test_what_follows_is_found_however_words_are_parted(text: str) -> None:
     pattern = r"\b(?:lost\w* (\w+ ){0,2}'?keys)\b"
     assert list(PatternSet([pattern], lazy=True).find(text)) == list(PatternSet([pattern]).find(text)) != []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        pytest.param("burne[d] my hand", "burned my hand", id="a class of the letter d is no digit"),
+        pytest.param("share[d]? (it )?publicly", "I shared it publicly", id="and may be absent"),
+        pytest.param("foo{,2} please", "foo{,2} please", id="a brace that RE2 takes for itself"),
+        pytest.param("foo{00} bar", "foo{00} bar", id="and another"),
+        pytest.param("(" * 300 + "a" + ")" * 300, "a", id="many groups within each other"),
+    ],
+)
+def test_what_is_written_unusually_is_found_all_the_same(pattern: str, text: str) -> None:
+    bounded = [rf"\b(?:{pattern})\b"]
+    assert list(PatternSet(bounded, lazy=True).find(text)) == list(PatternSet(bounded).find(text)) != []
+
+
+SHIPPED = [rf"\b(?:{pattern})\b" for name in languages() for entry in page(name).signals.values()
+           for pattern in entry.patterns]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_the_patterns_that_ship_are_found_wherever_they_match(data: st.DataObject) -> None:
+    pattern = data.draw(st.sampled_from(SHIPPED))
+    matching = data.draw(st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True))
+    before = data.draw(st.sampled_from(["", "so ", "l'", "a-", "(", "… "]))
+    after = data.draw(st.sampled_from(["", " x", ".", "'s", "…"]))
+    text = f"{before}{matching}{after}"
+    assert list(PatternSet([pattern], lazy=True).find(text)) == list(PatternSet([pattern]).find(text))
+
+
+def test_a_pattern_that_cannot_be_read_takes_no_other_along() -> None:
+    patterns = [rf"\b(?:{pattern})\b" for pattern in ("foo " + "(" * 495 + "a" + ")" * 495, "foo fire")]
+    lazy = PatternSet(patterns, lazy=True)
+    for _ in range(3):
+        assert (1, 0, 8) in lazy.find("foo fire")
+
+
+def test_a_pattern_with_very_many_ways_through_it_is_read_in_no_time() -> None:
+    (lead,) = leads(r"\b(?:" + "(?:a-?|b-?)" * 40 + r"c foo)\b")
+    assert lead.sequel is None
 
 
 def test_a_word_in_many_places_is_found_in_each() -> None:

@@ -37,6 +37,10 @@ class Budget:
         """Return the seconds left before the caller's deadline, 0.0 at least and once it was given up."""
         return 0.0 if self._given_up else max(0.0, self._end - self._clock())
 
+    def is_over(self) -> bool:
+        """Say whether the deadline itself has passed."""
+        return self._clock() >= self._end
+
     def give_up(self) -> None:
         """Wait no longer: nothing is left, though the deadline may be a moment away."""
         self._given_up = True

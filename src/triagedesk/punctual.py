@@ -30,7 +30,7 @@ FINISH_S = 0.002
 """What a ticket takes after its wait: second line, policy and provenance (1 to 2 ms where that was measured)."""
 
 LARGEST_SHARE = 0.25
-"""No wait ends earlier than by this share of its deadline: a hopelessly late loop still lets the model try."""
+"""No wait ends earlier than by this share of its whole deadline: a hopelessly late loop still lets the model try."""
 
 _WORTH_MOVING_S = 0.002
 
@@ -50,8 +50,8 @@ class Punctual:
     def within(self, budget: Budget) -> Iterator[anyio.CancelScope]:
         """Bound a wait by a budget's deadline less the margin; the scope says if that ended it."""
         if not self._watching:
-            self._watching = True
             self._tasks.start_soon(self._watch)
+            self._watching = True
         with anyio.CancelScope() as scope:
             self._waits[scope] = budget
             scope.deadline = self._due(budget, self.margin_s())

@@ -52,7 +52,8 @@ class Settings(Frozen):
         default=None, description="rules, trained, openai/NAME or local/PATH.gguf; default: by key"
     )
     base_url: str | None = Field(
-        default=None, description="any OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1"
+        default=None,
+        description="any OpenAI-compatible server, e.g. http://127.0.0.1:8080/v1; also read from OPENAI_BASE_URL",
     )
     api_key: SecretStr | None = Field(default=None, description="also read from OPENAI_API_KEY")
     playbook: Path | None = Field(default=None, description="a playbook file; default: the one that ships")

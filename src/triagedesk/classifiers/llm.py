@@ -137,7 +137,7 @@ class ModelClassifier:
             if budget.left() <= 0:
                 self._record(ModelUnavailable(FallbackReason.TIMEOUT), budget)
             raise
-        self._record(None if budget.left() > 0 else ModelUnavailable(FallbackReason.TIMEOUT), budget)
+        self._record(ModelUnavailable(FallbackReason.TIMEOUT) if budget.is_over() else None, budget)
         return answer
 
     async def _in_time(self, call: Call, once: Callable[[Call], Awaitable[T]], budget: Budget) -> T:

@@ -18,9 +18,9 @@ from triagedesk.errors import ConfigError, FallbackReason, ModelError, ModelRefu
 MAX_REPLY_BYTES = 256 * 1024
 """The largest reply that is read, headers not counted. An answer of ours has about 2 KB."""
 
-CRUMB_BYTES, FREE_CRUMBS, GULP_S = 64, 32, 0.05
-"""After so many chunks of fewer bytes, the next is read so many seconds later: a server that drips bytes on many
-connections would else keep the loop busy, and every other ticket would pay for it."""
+CRUMB_BYTES, FREE_CRUMBS, GULP_S = 64, 64, 0.05
+"""After so many chunks of fewer bytes in a row, the next is read so many seconds later: a server that drips bytes on
+many connections would else keep the loop busy, and every other ticket would pay for it."""
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -59,7 +59,7 @@ class _CappedStream(httpx2.AsyncByteStream):
             if read > self._cap:
                 raise ModelRefused(FallbackReason.OVERSIZE, f"the reply exceeded {self._cap} bytes")
             yield chunk
-            crumbs += len(chunk) < CRUMB_BYTES
+            crumbs = crumbs + 1 if len(chunk) < CRUMB_BYTES else 0
             if crumbs > FREE_CRUMBS:
                 await anyio.sleep(GULP_S)
 

@@ -61,9 +61,13 @@ def words_of(folded: str) -> frozenset[str]:
     return frozenset(folded.translate(_WORDS_ONLY).split())
 
 
-@lru_cache(maxsize=4_096)
 def beginnings(word: bytes) -> frozenset[bytes]:
     """Return what a word begins with; a blank stands for its end, and an underscore ends it too."""
+    return _beginnings(word[:MAX_BEGINNING])
+
+
+@lru_cache(maxsize=4_096)
+def _beginnings(word: bytes) -> frozenset[bytes]:
     word = word.replace(b"_", b" ") + b" "
     return frozenset(word[:size] for size in range(1, min(len(word), MAX_BEGINNING) + 1))
 

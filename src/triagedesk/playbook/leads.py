@@ -112,14 +112,16 @@ class Leads:
         with self._reading:
             opened = self._unread.keys() & text.starts.keys()
             if opened:
-                self._take([index for opening in opened for index in self._unread.pop(opening)])
+                self._take([index for opening in opened for index in self._unread[opening]])
+                for opening in opened:
+                    del self._unread[opening]
             return set[int]().union(*map(self._found_by.__getitem__, self._found_by.keys() & text.parts))
 
     def _take(self, indices: Iterable[int]) -> None:
         """Read these patterns, if they have not been read."""
         new = sorted(set(indices) - self._read)
-        self._read.update(new)
         self._index([(index, lead) for index in new for lead in leads(self._patterns[index])])
+        self._read.update(new)
 
     def _index(self, taken: Sequence[tuple[int, Lead]]) -> None:
         for _, lead in taken:
@@ -147,7 +149,7 @@ def leads(pattern: str) -> list[Lead]:
     """Return the ways in which a folded pattern with openings can match; it matches where one of them holds."""
     try:
         return [_of_sequence(pieces, ends) for pieces, ends in _alternatives(pattern)]
-    except Unclear:
+    except (Unclear, RecursionError):
         return [Lead(_keys(openings(pattern) or ()), ())]
 
 
@@ -160,7 +162,7 @@ def leads_anywhere(pattern: str) -> list[Lead]:
         return []
     try:
         found = [_needed(pieces, ends, at_start=True) for pieces, ends in _alternatives(pattern)]
-    except Unclear:
+    except (Unclear, RecursionError):
         return []
     return [Lead(frozenset(), needs) for needs in found] if all(found) else []
 
@@ -236,7 +238,7 @@ def _heads_of_piece(piece: Piece, rest: Sequence[Piece], ends: bool, begun: str,
     if piece.kind == "plain":
         longer = begun + piece.text
         return {longer} if piece.repeats else _heads(rest, ends, longer, branches)
-    if piece.kind == "word" and piece.text == "d":
+    if piece.kind == "digit":
         return {begun + digit for digit in "0123456789"}
     if not begun:
         return None

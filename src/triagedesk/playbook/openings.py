@@ -25,7 +25,10 @@ def openings(pattern: str) -> set[str] | None:
     body = pattern.removeprefix("\\b")
     if body.startswith("(?:") and body.endswith(")\\b") and "(" not in body[3:]:
         body = body[3:-3]  # a plain group around all of it is how signals come
-    return _of_alternatives(body)
+    try:
+        return _of_alternatives(body)
+    except RecursionError:  # hundreds of groups within each other
+        return None
 
 
 def readable(pattern: str) -> bool:

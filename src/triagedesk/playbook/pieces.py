@@ -19,7 +19,7 @@ class Piece(NamedTuple):
     """A part of a sequence, with its quantifier."""
 
     kind: str
-    """`plain` (letters and digits), `word` (one that is not told), `break` (ends a word), `group`, or `other`."""
+    """`plain` (letters and digits), `digit` or `word` (any of them), `break` (ends a word), `group`, or `other`."""
     text: str
     """What it is, or what stands in its parentheses or brackets."""
     optional: bool
@@ -90,7 +90,7 @@ def _kind_of_class(inside: str) -> str:
 def _kind_of_escape(sign: str) -> str:
     """Say what an escaped sign stands for: itself, if it is no letter."""
     if sign in ("w", "d"):
-        return "word"
+        return "word" if sign == "w" else "digit"
     return "break" if sign and sign.isascii() and not sign.isalnum() and sign != "_" else "other"
 
 
@@ -101,8 +101,12 @@ def _quantifier(body: str, at: int) -> tuple[int, int, int | None]:
     if sign == "{":
         end = body.find("}", at) + 1
         low, comma, high = body[at + 1 : end - 1].partition(",")
-        if end == 0 or not all(part == "" or part.isdecimal() for part in (low, high)):
-            raise Unclear
+        if end == 0 or not _is_count(low) or not (high == "" or _is_count(high)):
+            raise Unclear  # RE2 reads the brace as itself
         least = 0 if low in ("", "0") else 1
         most = int(high) if high else None if comma else int(low or 0)
     return end + (body[end : end + 1] == "?"), least, most
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and (text == "0" or text[0] != "0")

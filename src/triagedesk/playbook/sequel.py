@@ -6,7 +6,7 @@ which it does not hold cannot match.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from triagedesk.playbook.folding import FoldedText
@@ -14,6 +14,9 @@ from triagedesk.playbook.pieces import Piece
 
 MAX_REACH = 12
 """Who may stand so far behind says too little."""
+
+MAX_STEPS = 200
+"""So many ways through a pattern are followed; one that has more tells nothing."""
 
 Heads = Callable[[Sequence[Piece]], "set[str] | None"]
 """Tells what a word begins with that starts where these pieces do, or None."""
@@ -48,16 +51,22 @@ class Told(NamedTuple):
 
 
 def sequel(pieces: Sequence[Piece], heads: Heads) -> Told | None:
-    """Return what follows the token in which these pieces begin, or None where that cannot be told."""
+    """Return what follows the token in which these pieces begin, or None where that cannot be told. Raises Unclear."""
+    return _behind(pieces, heads, iter(range(MAX_STEPS)))
+
+
+def _behind(pieces: Sequence[Piece], heads: Heads, steps: Iterator[int]) -> Told | None:
+    if next(steps, None) is None:
+        return None
     for index, piece in enumerate(pieces):
         rest = pieces[index + 1 :]
         if piece.kind == "group" and not _in_token(piece):
             if piece.optional or piece.repeats:
                 return None
-            return _union(sequel([*alternative, *rest], heads) for alternative in piece.alternatives())
+            return _union(_behind([*alternative, *rest], heads, steps) for alternative in piece.alternatives())
         if piece.kind == "break" and "'" not in piece.text:
             if piece.optional:
-                return _union((sequel(rest, heads), _next(rest, heads)))
+                return _union((_behind(rest, heads, steps), _next(rest, heads)))
             return _next(rest, heads)
         if not _in_token(piece):
             return None
@@ -89,7 +98,7 @@ def _in_token(piece: Piece) -> bool:
     """Say whether a piece lies in one token whatever it matches."""
     if piece.kind == "group":
         return all(_in_token(part) for alternative in piece.alternatives() for part in alternative)
-    return piece.kind in ("plain", "word") or piece.text == "'"
+    return piece.kind in ("plain", "word", "digit") or piece.text == "'"
 
 
 def _passed(piece: Piece) -> int | None:

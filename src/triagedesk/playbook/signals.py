@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import accumulate
+from threading import Lock
 
 from triagedesk.errors import PlaybookError
 from triagedesk.playbook.conditions import Hit
@@ -46,17 +47,23 @@ class _Tongue:
         """The language whose page of the lexicon belongs here too, until it is read."""
         self.known: frozenset[str] = frozenset()
         self._about: dict[frozenset[str], frozenset[int]] = {}
+        self._made: PatternSet | None = None
+        self._making = Lock()
 
     def take(self, role: str, signal: str, patterns: tuple[str, ...]) -> None:
         self.owners += [(role, signal)] * len(patterns)
         self.patterns += patterns
 
-    @cached_property
+    @property
     def compiled(self) -> PatternSet:
-        """Read the lexicon's page; its patterns are compiled as texts need them. Raises PlaybookError."""
-        if self.page is not None:
-            self._read(page(self.page))
-        return self._set()
+        """Read the lexicon's page once; its patterns are compiled as texts need them. Raises PlaybookError."""
+        if self._made is None:
+            with self._making:
+                if self._made is None:
+                    if self.page is not None:
+                        self._read(page(self.page))
+                    self._made = self._set()
+        return self._made
 
     def _set(self) -> PatternSet:
         return _pattern_set(tuple(self.patterns))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,10 @@ class Duty:
         """Look at the playbook's file again and again."""
         while self._settings.playbook is not None:
             await sleep(every_s)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as bug:  # noqa: BLE001 - the watch's edge: the desk on duty goes on
+                self._log.error("bug", reason=type(bug).__name__)
 
     async def look(self) -> bool:
         """Take a changed playbook into use. Returns whether one was; a broken one is told, and the old one stays."""
@@ -177,7 +180,7 @@ class Duty:
                 rules = Desk(self._settings.model_copy(update={"model": "rules"}), desk.playbook, now=self._now)
                 await to_thread.run_sync(rules.warm_up)
             keeper = Watchkeeper(desk, rules, Policy(desk.playbook))
-            with lasting():
+            with nullcontext() if desk.model is not None else lasting():  # a desk with a model did as much
                 task_status.started(keeper)
                 await keeper.idle.wait()
 
