@@ -167,7 +167,7 @@ def leads_anywhere(pattern: str) -> list[Lead]:
     return [Lead(frozenset(), needs) for needs in found] if all(found) else []
 
 
-def _alternatives(pattern: str) -> Iterator[tuple[list[Piece], bool]]:
+def _alternatives(pattern: str) -> Iterator[tuple[tuple[Piece, ...], bool]]:
     """Yield the pieces of each alternative, and whether it must end a word. Raises Unclear."""
     body, ends = unwrapped(pattern)
     while body.startswith("(") and closing(body) == len(body) - 1:
@@ -176,7 +176,7 @@ def _alternatives(pattern: str) -> Iterator[tuple[list[Piece], bool]]:
         yield pieces_of(alternative), ends
 
 
-def _of_sequence(pieces: Sequence[Piece], ends: bool) -> Lead:
+def _of_sequence(pieces: tuple[Piece, ...], ends: bool) -> Lead:
     heads = _heads(pieces, ends)
     if heads is None:
         raise Unclear

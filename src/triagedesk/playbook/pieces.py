@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from triagedesk.playbook.openings import PLAIN, closing, split
@@ -27,7 +28,7 @@ class Piece(NamedTuple):
     most: int | None
     """How often it stands at most; None: as often as one likes."""
 
-    def alternatives(self) -> Iterator[list[Piece]]:
+    def alternatives(self) -> Iterator[tuple[Piece, ...]]:
         """Yield the pieces of each of a group's alternatives. Raises Unclear."""
         return map(pieces, split(self.text))
 
@@ -37,8 +38,12 @@ class Piece(NamedTuple):
         return self.kind == "break" and not self.optional
 
 
-def pieces(body: str) -> list[Piece]:
-    """Cut a sequence into its pieces. Raises Unclear."""
+@lru_cache(maxsize=1_024)
+def pieces(body: str) -> tuple[Piece, ...]:
+    """Cut a sequence into its pieces: once, though the readers of a pattern come by its groups many times.
+
+    Raises Unclear.
+    """
     found, at = [], 0
     while at < len(body):
         kind, text, at = _piece_at(body, at)
@@ -49,7 +54,7 @@ def pieces(body: str) -> list[Piece]:
             at, least, most = _quantifier(body, at)
             optional, repeats = least == 0, sign != "?"
         found.append(Piece(kind, text, optional, repeats, most))
-    return found
+    return tuple(found)
 
 
 def _piece_at(body: str, at: int) -> tuple[str, str, int]:

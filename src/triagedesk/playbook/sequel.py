@@ -6,7 +6,8 @@ which it does not hold cannot match.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 from triagedesk.playbook.folding import FoldedText
@@ -18,7 +19,8 @@ MAX_REACH = 12
 MAX_STEPS = 200
 """So many ways through a pattern are followed; one that has more tells nothing."""
 
-Heads = Callable[[Sequence[Piece]], "set[str] | None"]
+Pieces = tuple[Piece, ...]
+Heads = Callable[[Pieces], "set[str] | None"]
 """Tells what a word begins with that starts where these pieces do, or None."""
 
 
@@ -50,12 +52,12 @@ class Told(NamedTuple):
     begins: set[str]
 
 
-def sequel(pieces: Sequence[Piece], heads: Heads) -> Told | None:
+def sequel(pieces: Pieces, heads: Heads) -> Told | None:
     """Return what follows the token in which these pieces begin, or None where that cannot be told. Raises Unclear."""
-    return _behind(pieces, heads, iter(range(MAX_STEPS)))
+    return _behind(pieces, cache(heads), iter(range(MAX_STEPS)))
 
 
-def _behind(pieces: Sequence[Piece], heads: Heads, steps: Iterator[int]) -> Told | None:
+def _behind(pieces: Pieces, heads: Heads, steps: Iterator[int]) -> Told | None:
     if next(steps, None) is None:
         return None
     for index, piece in enumerate(pieces):
@@ -63,7 +65,7 @@ def _behind(pieces: Sequence[Piece], heads: Heads, steps: Iterator[int]) -> Told
         if piece.kind == "group" and not _in_token(piece):
             if piece.optional or piece.repeats:
                 return None
-            return _union(_behind([*alternative, *rest], heads, steps) for alternative in piece.alternatives())
+            return _union(_behind((*alternative, *rest), heads, steps) for alternative in piece.alternatives())
         if piece.kind == "break" and "'" not in piece.text:
             if piece.optional:
                 return _union((_behind(rest, heads, steps), _next(rest, heads)))
@@ -73,7 +75,7 @@ def _behind(pieces: Sequence[Piece], heads: Heads, steps: Iterator[int]) -> Told
     return None  # there is no second token
 
 
-def _next(pieces: Sequence[Piece], heads: Heads) -> Told | None:
+def _next(pieces: Pieces, heads: Heads) -> Told | None:
     """Return what the pieces after a break ask of the next tokens."""
     reach = 1
     for index, piece in enumerate(pieces):
