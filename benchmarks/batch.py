@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def memory(sizes: list[int], folder: Path, target: str = "out.jsonl") -> list[Fi
     return figures
 
 
-def waiting(rows: int, folder: Path) -> list[Figure]:
+def waiting(rows: int, folder: Path, ways: Sequence[str] = (str(IN_FLIGHT), "auto")) -> list[Figure]:
     """Wall of a batch whose model takes 200 ms, beside rows × latency ÷ concurrency; start and end included."""
     source = folder / "waiting.jsonl"
     texts = tickets(DISTINCT)
@@ -141,7 +141,7 @@ def waiting(rows: int, folder: Path) -> list[Figure]:
     ideal = rows * LATENCY_S / IN_FLIGHT
     figures = []
     with slow_server() as address:
-        for how in (str(IN_FLIGHT), "auto"):
+        for how in ways:
             cache = folder / f"cache-{how}"
             seconds, peak = command(
                 folder, source, "waiting.out.jsonl", "--base-url", address, "--concurrency", how,
@@ -193,13 +193,14 @@ def main() -> None:
     parser.add_argument("--waiting", type=int)
     parser.add_argument("--processes", type=int)
     parser.add_argument("--out", default="out.jsonl", help="of --memory: another format")
+    parser.add_argument("--concurrency", help="of --waiting: this one only")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if told.memory:
             show(memory(told.memory, folder, told.out))
         elif told.waiting:
-            show(waiting(told.waiting, folder))
+            show(waiting(told.waiting, folder, [told.concurrency] if told.concurrency else (str(IN_FLIGHT), "auto")))
         elif told.processes:
             show(two_processes(told.processes, folder))
         else:

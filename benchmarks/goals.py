@@ -40,8 +40,8 @@ GOALS = (
     Goal("P8", "POST answered by rules or cache, × a bare FastAPI handler", "≤ 1.6", "≤ 1.0",
          "every suggestion is stored durably before it is answered: see docs/service.md"),
     Goal("P9", "batch by rules, CPU a row, × reading + signals + writing", "≤ 1.5", "≤ 1.2",
-         "the goal's floor has 300 rules and stops at what they found; here labels, due times, path, reasons with their "
-         "places, journal and synced rows come on top of the signals of 19,000 patterns"),
+         "the goal's floor has 300 rules and stops at what they found; here labels, due times, path, reasons with "
+         "their places, journal and synced rows come on top of the signals of 19,000 patterns"),
     Goal("P9b", "peak memory of a batch over that after import", "≤ 30 MB", "≤ 15 MB"),
     Goal("P10", "`--help`, `--version`, × `llm --help`", "≤ 0.12", "≤ 0.08"),
     Goal("P10b", "`classify` by rules, × `llm --help`", "≤ 0.30", "≤ 0.20"),

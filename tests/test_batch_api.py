@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import anyio.lowlevel
 import pytest
 
 from batch_api_parts import BODIES, CANARY, HERE, good, open_small_desk, playbook, rows_of, run_through, settings
-from fake_batch_api import FakeBatchApi, fake_batch_api
+from fake_batch_api import Batch, FakeBatchApi, fake_batch_api
 from triagedesk.batch.provider.conduct import cancel, prepay
 from triagedesk.batch.provider.options import PrepayOptions
 from triagedesk.batch.provider.state import open_state
@@ -308,15 +310,50 @@ def process(api: FakeBatchApi, folder: Path) -> subprocess.Popen[str]:
 
 
 def test_a_kill_while_results_are_written_down_costs_no_answer(api: FakeBatchApi, folder: Path) -> None:
-    run_through(api.base_url, folder)
-    journal = folder / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    assert [json.loads(line)["event"] for line in lines[-2:]] == ["merged", "cleaned"]
-    journal.write_bytes(b"".join(lines[:-2]) + lines[-2][:10])  # "merged" was not whole
+    not_merged(api, folder)
     (folder / "part-0001.output").write_bytes(b"")
     (folder / "part-0001.errors").write_bytes(b"")
     assert run_through(api.base_url, folder).sources == ["model"] * 5
     assert sorted(api.bill.values()) == [1] * 5
+
+
+def not_merged(api: FakeBatchApi, folder: Path) -> None:
+    """Leave a batch as a kill does when its results are read and "merged" is half written."""
+    api.faults = {"DELETE /files/*": [500] * 2}
+    run_through(api.base_url, folder)
+    journal = folder / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["event"] for line in lines[-2:]] == ["merged", "cleaned"]
+    journal.write_bytes(b"".join(lines[:-2]) + lines[-2][:10])
+
+
+def test_a_result_file_that_a_kill_left_short_is_fetched_anew_and_costs_no_answer(
+    api: FakeBatchApi, folder: Path
+) -> None:
+    not_merged(api, folder)
+    with closing(sqlite3.connect(folder / "questions.db", isolation_level=None)) as questions:
+        questions.execute("UPDATE questions SET answer = NULL, reason = NULL")
+    result = api.files["file-batch_1-output"].data
+    (folder / "part-0001.output").write_bytes(result[: len(result) // 2])
+    ran = run_through(api.base_url, folder)
+    assert ran.sources == ["model"] * 5
+    assert ran.notes == []
+    assert api.files == {}
+
+
+def test_where_the_files_hold_less_than_the_provider_counts_a_note_says_so_and_the_batch_ends(
+    api: FakeBatchApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.lost = {1, 3}
+    shown = Batch.shown
+    counts = {"total": 5, "completed": 5, "failed": 0}
+    monkeypatch.setattr(Batch, "shown", lambda batch: {**shown(batch), "request_counts": counts})
+    ran = run_through(api.base_url, folder)
+    assert sorted(filter(None, ran.reasons)) == ["batch_missing"] * 2
+    assert ran.notes == [
+        "the provider counts 5 of part 1's requests as done, its files hold 3 that can be read; "
+        "the others are batch_missing"
+    ]
 
 
 def test_a_resumed_run_counts_an_answer_once_over_all_runs(api: FakeBatchApi, folder: Path) -> None:
@@ -369,9 +406,9 @@ def interrupted(api: FakeBatchApi, folder: Path) -> None:
     anyio.run(work)
 
 
-def stop(api: FakeBatchApi, folder: Path) -> int:
+def stop(api: FakeBatchApi, folder: Path, **given: Any) -> int:
     async def work() -> int:
-        async with open_small_desk(settings(api.base_url)) as desk:
+        async with open_small_desk(settings(api.base_url, **given)) as desk:
             return await cancel(desk, folder)
 
     return anyio.run(work)
@@ -403,6 +440,57 @@ def test_a_batch_that_was_created_just_before_the_interruption_is_found_and_canc
     journal.write_bytes(b"".join(lines))
     assert stop(api, folder) == 1
     assert [batch.status for batch in api.batches.values()] == ["cancelling"]
+
+
+def test_cancelling_as_another_batch_is_refused_and_keeps_the_answers_that_were_paid(
+    api: FakeBatchApi, folder: Path
+) -> None:
+    run_through(api.base_url, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ConfigError, match="holds another prepaid batch"):
+        stop(api, folder, model="openai/another")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert run_through(api.base_url, folder).sources == ["model"] * 5
+    assert len(api.batches) == 1
+
+
+def test_what_is_over_at_the_provider_is_not_cancelled(api: FakeBatchApi, folder: Path) -> None:
+    interrupted(api, folder)
+    next(iter(api.batches.values())).status = "completed"
+    assert stop(api, folder) == 0
+    assert api.calls["POST /batches/*/cancel"] == 0
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3, 4, 5])
+def test_of_a_damaged_journal_the_first_line_is_enough_to_cancel_every_batch(
+    api: FakeBatchApi, folder: Path, lines: int
+) -> None:
+    interrupted(api, folder)
+    ours = next(iter(api.batches.values()))
+    run, _, rest = ours.metadata["triagedesk"].partition("-") if ours.metadata else ("", "", "")
+    for number, (metadata, status) in enumerate([
+        ({"triagedesk": f"{run}-2-1"}, "in_progress"), ({"triagedesk": f"{run}-3-1"}, "completed"),
+        ({"triagedesk": f"{run[::-1]}-{rest}"}, "in_progress"), (None, "in_progress"),
+    ]):  # fmt: skip
+        api.batches[f"more_{number}"] = Batch(f"more_{number}", ours.input, metadata, status=status)
+    journal = folder / "journal.jsonl"
+    kept = journal.read_bytes().splitlines(keepends=True)[:lines]
+    journal.write_bytes(b"".join(kept) + b"\x00\x00\n")
+    before = journal.read_bytes()
+    assert stop(api, folder) == 2
+    assert [one.id for one in api.batches.values() if one.status == "cancelling"] == [ours.id, "more_0"]
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [None, b"", b"\x00\x00\n"], ids=["gone", "empty", "no-line"])
+def test_without_the_journals_first_line_cancelling_is_refused(
+    api: FakeBatchApi, folder: Path, left: bytes | None
+) -> None:
+    interrupted(api, folder)
+    journal = folder / "journal.jsonl"
+    journal.unlink() if left is None else journal.write_bytes(left)
+    with pytest.raises(ConfigError, match=r"is damaged.*cancel its batches at the provider"):
+        stop(api, folder)
 
 
 def test_there_is_nothing_to_cancel_where_no_batch_runs(api: FakeBatchApi, folder: Path) -> None:

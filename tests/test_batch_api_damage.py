@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -125,6 +127,32 @@ def test_requests_that_were_not_sent_yet_are_sent_whole_or_not_at_all(
     with pytest.raises(ConfigError, match=r"is damaged \(part-0001.jsonl is missing or not what was written\)"):
         run_through(api.base_url, folder)
     assert api.uploads == []
+
+
+@pytest.mark.parametrize("line", range(1, 8))
+def test_on_a_full_disk_a_line_of_the_journal_is_written_whole_or_not_at_all(
+    api: FakeBatchApi, folder: Path, monkeypatch: pytest.MonkeyPatch, line: int
+) -> None:
+    journal, write, lines = folder / "journal.jsonl", os.write, 0
+
+    def nearly_full(handle: int, data: bytes) -> int:
+        nonlocal lines
+        if not journal.exists() or not os.path.samestat(os.fstat(handle), journal.stat()):
+            return write(handle, data)
+        lines += 1
+        if lines > line:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, data[: len(data) // 2] if lines == line else data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", nearly_full)
+        with pytest.raises(OSError, match="No space left"):
+            run_through(api.base_url, folder)
+    whole = journal.read_bytes().splitlines(keepends=True)
+    assert len(whole) == line - 1
+    assert all(one.endswith(b"}\n") for one in whole)
+    assert run_through(api.base_url, folder).sources == ["model"] * 5
+    assert sorted(api.bill.values()) == [1] * 5
 
 
 def test_after_a_wrong_address_the_right_one_goes_on(api: FakeBatchApi, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,8 @@ from test_batch_output import run
 from test_batch_run import PLAYBOOK, StandIn
 from triagedesk.batch.account import ANSWER, log_path
 from triagedesk.batch.job import Job
-from triagedesk.batch.journal import journal_path, open_journal
+from triagedesk.batch.journal import Journal, journal_path, open_journal
+from triagedesk.batch.linefile import LineFile
 from triagedesk.batch.lines import cell
 from triagedesk.batch.output import Output, errors_path
 from triagedesk.batch.run import identity_of
@@ -23,25 +25,73 @@ from triagedesk.batch.sources import open_sources, would_read
 from triagedesk.errors import ConfigError
 
 
-def stopped(tmp_path: Path, *, ordered: bool) -> tuple[Path, Path]:
-    """Leave a batch of eight rows as a kill leaves it: rows 0 to 4 are done, 1 and 3 of them are no tickets."""
+def stopped(tmp_path: Path, *, ordered: bool, kills: tuple[int, ...] = (5,)) -> tuple[Path, Path]:
+    """Leave a batch of eight rows as a kill leaves it: rows 0 to 4 are done, 1 and 3 of them are no tickets.
+
+    `kills` are the numbers of rows that are done when it is killed, one after the other.
+    """
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     lines = ["{no ticket" if row in (1, 3) else json.dumps({"id": f"t{row}", "body": "x"}) for row in range(8)]
     source.write_text("".join(f"{line}\n" for line in lines))
     desk = StandIn()
     sources = open_sources(source)
     with open_journal(target) as journal:
-        output = Output(target, tuple(PLAYBOOK.dimensions), journal, ordered=ordered)
-        output.begin()
-        journal.name(identity_of(desk, Job(source, target, ordered=ordered), sources))  # type: ignore[arg-type]
-        output.go_on()
-        for number, row in enumerate(list(sources.after(0))[:5]):
-            if row.ticket is None:
-                output.problem(number, row.line, row.problem)
-            else:
-                output.answer(number, desk.answer(row.ticket))
-        output.close()
+        for killed_at in kills:
+            output = Output(target, tuple(PLAYBOOK.dimensions), journal, ordered=ordered)
+            if not journal.identity:
+                output.begin()
+                journal.name(identity_of(desk, Job(source, target, ordered=ordered), sources))  # type: ignore[arg-type]
+            output.go_on()
+            first = output.first_open
+            for number, row in list(enumerate(sources.after(0)))[first:killed_at]:
+                if row.ticket is None:
+                    output.problem(number, row.line, row.problem)
+                else:
+                    output.answer(number, desk.answer(row.ticket))
+            output.close()
     return source, target
+
+
+@pytest.mark.parametrize("ordered", [pytest.param(True, id="in-order"), pytest.param(False, id="as-they-finish")])
+@pytest.mark.parametrize("kills", [(2,), (3,), (4,), (5,), (1, 2, 3, 4, 5), (3, 4)], ids=str)
+def test_after_a_power_cut_no_row_is_left_out_or_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: tuple[int, ...], *, ordered: bool
+) -> None:
+    durable: Counter[Path] = Counter()
+    sync = LineFile.sync
+
+    def noted(file: LineFile) -> None:
+        sync(file)
+        durable[file.path] = file.path.stat().st_size
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LineFile, "sync", noted)
+        source, target = stopped(tmp_path, ordered=ordered, kills=kills)
+    os.truncate(target, durable[target])  # the error file was written back by chance, OUT was not
+    run(StandIn(), source, target, ordered=ordered)
+    assert sorted(ids(target)) == ["t0", "t2", "t4", "t5", "t6", "t7"]
+    assert sorted(bad_lines(target)) == [2, 4]
+
+
+def test_a_problem_is_on_the_disk_before_the_next_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    for holder, name in ((LineFile, "write"), (LineFile, "sync"), (Journal, "sync")):
+        note_calls(monkeypatch, holder, name, steps)
+    stopped(tmp_path, ordered=True)
+    problem, answer = "write out.jsonl.errors.jsonl", "write out.jsonl"
+    synced = ["sync out.jsonl.errors.jsonl", "sync out.jsonl.journal"]
+    assert steps[-9:] == [problem, *synced, answer, "sync out.jsonl", problem, *synced, answer]
+
+
+def note_calls(monkeypatch: pytest.MonkeyPatch, holder: type[LineFile | Journal], name: str, steps: list[str]) -> None:
+    """Have every call of a method noted, with the name of its file."""
+    real = getattr(holder, name)
+
+    def noted(self: LineFile | Journal, *args: bytes) -> None:
+        steps.append(f"{name} {self.path.name}")
+        real(self, *args)
+
+    monkeypatch.setattr(holder, name, noted)
 
 
 def ids(target: Path) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import errno
 import gzip
+import hashlib
 import io
 import json
 from collections import Counter
@@ -74,15 +76,19 @@ def test_parquet_has_types(tmp_path: Path) -> None:
     assert (row["notify"], row["fallback_reason"]) == ([], None)
 
 
-def test_the_schema_is_the_same_for_no_row_and_for_many_row_groups(tmp_path: Path) -> None:
+def test_the_schema_is_the_same_for_no_row_and_for_many_row_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triagedesk.batch.parquet.CHUNK_ROWS", 100)
+    monkeypatch.setattr("triagedesk.batch.parquet.GROUP_ROWS", 1000)
     line = StandIn().answer(next(iter(tickets(1)))).model_dump_json().encode() + b"\n"
     names = tuple(PLAYBOOK.dimensions)
-    for count in (0, 45_000):
+    for count in (0, 2_250):
         (tmp_path / "work").write_bytes(line * count)
         write_parquet(tmp_path / "work", tmp_path / "out.parquet", names)
         file = pq.ParquetFile(tmp_path / "out.parquet")
         assert file.schema_arrow.equals(schema_of(names))
-        assert (file.metadata.num_rows, file.metadata.num_row_groups) == (count, (count + 19_999) // 20_000)
+        assert (file.metadata.num_rows, file.metadata.num_row_groups) == (count, (count + 999) // 1000)
 
 
 def tickets(count: int) -> list[Any]:
@@ -275,6 +281,51 @@ def test_standard_input_is_read_and_nothing_is_left_of_it(tmp_path: Path, monkey
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"id":"a","body":"hello"}\n')))
     assert main(["batch", "-", "out.jsonl", "--model", "rules"]) == 0
     assert json.loads(Path("out.jsonl").read_text())["ticket_id"] == "a"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
+
+
+class Piped:
+    """Standard input that ends its second read with an error."""
+
+    def __init__(self, wrong: BaseException) -> None:
+        self.buffer, self._wrong, self._reads = self, wrong, 0
+
+    def isatty(self) -> bool:
+        return False
+
+    def read(self, _: int) -> bytes:
+        self._reads += 1
+        if self._reads > 1:
+            raise self._wrong
+        return b'{"id":"a","body":"hello"}\n'
+
+
+@pytest.mark.parametrize("wrong", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=repr)
+def test_nothing_is_left_of_a_standard_input_that_was_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: BaseException
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", Piped(wrong))
+    assert main(["batch", "-", "out.jsonl", "--model", "rules"]) != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [(), ("--max-cost", "inf")], ids=["for-the-lock", "for-an-option"])
+def test_a_second_run_that_is_refused_leaves_the_standard_input_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = b'{"id":"a","body":"hello"}\n'
+    command = ["batch", "-", "out.jsonl", "--model", "rules"]
+    kept = Path(f"out.jsonl.stdin-{hashlib.blake2b(data, digest_size=8).hexdigest()}.jsonl")
+    kept.write_bytes(data)
+    with open_journal(Path("out.jsonl")):
+        for given in (data, b"of a batch of its own\n"):
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(given)))
+            assert main([*command, *more]) == 2
+            assert [path.read_bytes() for path in Path().glob("*.stdin-*")] == [data]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert main(command) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl"]
 
 

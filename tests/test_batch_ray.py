@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,24 @@ import pytest
 from desk_parts import MONDAY, clean_environment
 from ray_parts import KEY, POISON, Cluster, Model, kill, serving
 from triagedesk.batch import Job, Tally, run_batch
+from triagedesk.batch.columns import words_in
+from triagedesk.batch.identity import run_identity
 from triagedesk.batch.rows import Row
 from triagedesk.batch.sources import open_sources
 from triagedesk.cli import main
 from triagedesk.desk import open_desk
 from triagedesk.errors import ConfigError
 from triagedesk.models import Ticket
+from triagedesk.playbook import load_playbook
 from triagedesk.settings import Settings
 
 pytest.importorskip("ray", reason="the extra [ray] is not installed")
 
-from triagedesk.batch.journal import parts_path
-from triagedesk.batch.on_ray import Classify, Spread, run_on_ray, sendable
+from triagedesk.batch.journal import open_journal, parts_path
+from triagedesk.batch.on_ray import Classify, Spread, engine, run_on_ray, sendable
 from triagedesk.batch.on_ray.asking import Answers
 from triagedesk.batch.on_ray.blocks import END, Input, as_table, from_table, read_blocks
-from triagedesk.batch.on_ray.ledger import BLOCK_TRIES, MAX_PAUSE_S, ROW_TRIES, Ledger
+from triagedesk.batch.on_ray.ledger import MAX_PAUSE_S, Ledger
 from triagedesk.batch.on_ray.parts import Part, Parts
 from triagedesk.batch.on_ray.sending import received
 
@@ -120,8 +124,10 @@ def test_a_worker_killed_in_the_middle_changes_nothing_in_the_output(cluster: Cl
 
 
 def test_a_row_that_kills_its_worker_goes_to_the_error_file_and_all_others_are_answered(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fewer = partial(engine._ledger, block_tries=1, row_tries=1)  # every death takes ten seconds
+    monkeypatch.setattr(engine, "_ledger", fewer)
     source = write_tickets(tmp_path / "in.jsonl", 12, row6=POISON)
     with serving() as model:
         tally = run_on_ray(by_model(model), Job(source, tmp_path / "out.jsonl"), Spread(actors=1, block_rows=4))
@@ -131,7 +137,7 @@ def test_a_row_that_kills_its_worker_goes_to_the_error_file_and_all_others_are_a
     assert "killed its worker" in problem["error"]
     ids = [json.loads(line)["ticket_id"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert ids == [f"T-{number}" for number in range(12) if number != 6]
-    assert times_asked == BLOCK_TRIES + ROW_TRIES
+    assert times_asked == 2
     assert (tally.answered, tally.errors) == (11, 1)
 
 
@@ -298,6 +304,26 @@ def test_rows_come_out_of_a_block_as_they_went_in_and_done_blocks_are_read_past(
     assert list(read_blocks(given._replace(done=frozenset({0})))) == blocks[1:]
 
 
+def test_other_settings_are_refused_before_a_cluster_is_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # as in a user's shell, whatever ran before
+    source, target, settings = write_tickets(tmp_path / "in.jsonl", 2), tmp_path / "out.jsonl", Settings(model="rules")
+    playbook = load_playbook()
+    known = run_identity(settings, playbook, open_sources(source, words=words_in(playbook)), target, None)
+    with open_journal(target) as journal:
+        journal.name(f"ray-2 1 {known}")
+    parts = Parts(target)
+    parts.begin()
+    parts.write(0, Part(1, 0, b"{}\n", b""))
+    for changed in ({"redact": False}, {"pack": 4}):
+        with pytest.raises(ConfigError, match="holds another batch"):
+            run_on_ray(settings.model_copy(update=changed), Job(source, target))
+    with pytest.raises(ConfigError, match="no cluster answers there"):  # unchanged it would go on
+        run_on_ray(settings, Job(source, target), Spread(address="127.0.0.1:1"))
+    assert parts.done() == {0}
+
+
 def test_parts_are_put_together_in_order_and_again_after_a_kill_in_between(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     parts = Parts(target)
@@ -364,13 +390,88 @@ def test_classify_adds_typed_columns_and_says_what_is_wrong_with_a_row(kind: str
     assert second["error"] == third["error"] == "body: Field required"
 
 
-def test_classify_refuses_to_overwrite_a_column() -> None:
+def test_classify_refuses_to_overwrite_a_column_before_it_asks() -> None:
     import pyarrow as pa
 
-    classify = Classify({"model": "rules"}, prefix="")
-    with pytest.raises(ConfigError, match="product is a column already; pass another prefix"):
-        classify(pa.table({"body": ["hello"], "product": ["x"]}))
+    with serving() as model:
+        settings = {"model": "openai/made-up", "base_url": model.url, "api_key": KEY, "cache": False}
+        classify = Classify(settings, prefix="")
+        with pytest.raises(ConfigError, match="product is a column already; pass another prefix"):
+            classify(pa.table({"body": ["hello"], "product": ["x"]}))
+        with pytest.raises(ConfigError, match=r"error is a column already.*; rename it$"):
+            classify(pa.table({"body": ["hello"], "error": ["x"]}))
+        classify.close()
+        assert model.asked == []
+
+
+FAR = 10**18
+"""In milliseconds: some 30 million years."""
+
+
+def odd_tables() -> dict[str, Any]:
+    import numpy as np
+    import pyarrow as pa
+
+    no_text = pa.array([b"ok", b"\xff\xfe", b"ok"], pa.binary()).view(pa.string())
+    body, odd = ["The charger caught fire"] * 3, np.array([0, FAR, "NaT"], "datetime64[ms]")
+    return {
+        "arrow-time": pa.table({"body": body, "created_at": pa.array([0, FAR, None], pa.timestamp("ms", tz="UTC"))}),
+        "arrow-text": pa.table({"body": body, "subject": no_text}),
+        "arrow-zone-beside": pa.table({"body": body, "more": pa.array([1, 2, 3], pa.timestamp("us", tz="Foo/Bar"))}),
+        "numpy-time": {"body": np.array(body, dtype=object), "created_at": odd},
+        "numpy-time-beside": {"body": np.array(body, dtype=object), "more": odd},
+    }
+
+
+@pytest.mark.parametrize("name", ["arrow-time", "arrow-text", "arrow-zone-beside", "numpy-time", "numpy-time-beside"])
+def test_a_value_that_python_cannot_hold_costs_its_own_row_of_a_block(name: str) -> None:
+    classify = Classify({"model": "rules"})
+    made: Any = classify(odd_tables()[name])
     classify.close()
+    urgencies, errors = list(made["suggested_urgency"]), list(made["error"])
+    if not isinstance(made, dict):
+        urgencies, errors = made["suggested_urgency"].to_pylist(), made["error"].to_pylist()
+    assert urgencies == ["critical", "critical" if "beside" in name else None, "critical"]
+    if "beside" not in name:
+        assert "the value cannot be read" in errors[1]
+    assert errors[0] is errors[2] is None
+
+
+def test_messages_are_read_from_the_arrays_within_arrays_that_ray_makes_of_lists() -> None:
+    import pyarrow as pa
+    from ray.data.block import BlockAccessor
+
+    said = [[{"author": "customer", "body": "The charger caught fire"}], [{"author": "customer", "body": "hello"}] * 2]
+    batch: Any = BlockAccessor.for_block(pa.table({"messages": said})).to_batch_format("numpy")
+    classify = Classify({"model": "rules"})
+    made: Any = classify(batch)
+    classify.close()
+    assert list(made["error"]) == [None, None]
+    assert made["suggested_urgency"][0] == "critical"
+
+
+def test_times_of_numpy_are_read_whatever_their_unit() -> None:
+    import numpy as np
+
+    from triagedesk.batch.on_ray.classify import _plain_array
+    from triagedesk.batch.parquet_rows import UNREAD
+
+    assert _plain_array(np.array([1_001, "NaT"], "datetime64[ns]")) == ["1970-01-01T00:00:00.000001", None]
+    assert _plain_array(np.array(["2026-11-22"], "datetime64[D]")) == ["2026-11-22"]
+    assert _plain_array(np.array([300_000], "datetime64[Y]")) == [UNREAD]
+    assert _plain_array(np.array([1, 2**62], "timedelta64[s]")) == [None, UNREAD]
+
+
+def test_numbers_and_arrays_of_numpy_are_read_and_what_python_has_not_is_left_out() -> None:
+    import numpy as np
+
+    from triagedesk.batch.on_ray.classify import _plain_array
+
+    several = [np.int64(1), np.bool_(True), np.float32("nan"), np.array([[1], [2]]), memoryview(b"x"), np.longdouble(1)]
+    held = np.empty(len(several), dtype=object)
+    held[:] = several
+    assert _plain_array(held) == [1, True, None, [[1], [2]], None, None]
+    assert _plain_array(np.array([1, 2], np.longdouble)) == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,10 @@ import pytest
 from triagedesk.batch import Job, Tally, run_batch
 from triagedesk.batch.account import log_path
 from triagedesk.batch.flow import AHEAD
-from triagedesk.batch.journal import open_journal, parts_path
+from triagedesk.batch.identity import run_identity
+from triagedesk.batch.journal import journal_path, open_journal, parts_path
 from triagedesk.batch.output import errors_path
+from triagedesk.batch.sources import open_sources
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.models import Choice, Provenance, Reason, Response, Source, Step, Suggestion, Ticket, Tokens
 from triagedesk.playbook import load_playbook
@@ -278,6 +280,38 @@ def test_another_model_makes_another_batch(tmp_path: Path) -> None:
     source, target = stopped_after(tmp_path, b'{"ticket_id":"t0"}\n')
     with pytest.raises(ConfigError, match="holds another batch"):
         run(StandIn(model=None), source, target)
+
+
+@pytest.mark.parametrize("changed", [{"redact": False}, {"pack": 4}, {"temperature": 1.0}], ids=str)
+def test_other_settings_of_the_question_make_another_batch(tmp_path: Path, changed: dict[str, Any]) -> None:
+    source, target = stopped_after(tmp_path, b'{"ticket_id":"t0"}\n')
+    desk = StandIn()
+    desk.settings = desk.settings.model_copy(update=changed)
+    with pytest.raises(ConfigError, match="holds another batch"):
+        run(desk, source, target)
+    assert target.read_bytes() == b'{"ticket_id":"t0"}\n'
+
+
+def test_a_batch_begun_by_the_version_before_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    source, target = stopped_after(tmp_path, b'{"ticket_id":"t0"}\n')
+    journal = journal_path(target)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(["batch-2 0123456789abcdef0123456789abcdef", *lines[1:], ""]))
+    with pytest.raises(ConfigError, match="holds another batch"):
+        run(StandIn(), source, target)
+    assert target.read_bytes() == b'{"ticket_id":"t0"}\n'
+
+
+def test_a_file_found_beside_the_playbook_makes_another_run(tmp_path: Path) -> None:
+    source, settings = write_tickets(tmp_path / "in.jsonl", 1), Settings(model="rules")
+    (tmp_path / "own.yaml").write_bytes(Path(PLAYBOOK.where).read_bytes())
+    playbook = load_playbook(tmp_path / "own.yaml")
+    names = [run_identity(settings, playbook, open_sources(source), tmp_path / "out.jsonl", None)]
+    for file in (playbook.trained_file, playbook.calibration_file):
+        for content in (b"", b"1", b"2"):
+            file.write_bytes(content)
+            names.append(run_identity(settings, playbook, open_sources(source), tmp_path / "out.jsonl", None))
+    assert len(set(names)) == len(names)
 
 
 def test_no_resume_does_not_go_on(tmp_path: Path) -> None:

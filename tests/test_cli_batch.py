@@ -86,7 +86,7 @@ def test_bad_rows_make_exit_code_1_and_an_error_file(capsys: pytest.CaptureFixtu
         ),
         pytest.param(
             ("in.jsonl", "out.jsonl", "--processes", "2", "--base-url", "http://127.0.0.1:9/v1"),
-            "leave it out",
+            "--processes: is for batches that ask no model",
             id="processes-with-a-model",
         ),
         pytest.param(

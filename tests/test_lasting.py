@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,21 +30,6 @@ def test_what_exists_is_left_out_until_the_last_block_ends() -> None:
             assert gc.get_freeze_count() >= first + len(kept) > len(kept)
         assert gc.get_freeze_count() >= first
     assert gc.get_freeze_count() == 0
-
-
-def test_what_an_earlier_block_left_behind_is_freed_when_another_begins() -> None:
-    class Desk:
-        pass
-
-    with lasting():
-        old = Desk()
-        old.itself = old  # type: ignore[attr-defined]
-        gone = weakref.ref(old)
-        with lasting():
-            del old
-            assert gone() is not None
-            with lasting():
-                assert gone() is None
 
 
 def test_it_ends_with_an_error_too() -> None:

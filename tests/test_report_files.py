@@ -204,6 +204,26 @@ def parquet_of_tickets(folder: Path) -> Path:
     return folder / "k.parquet"
 
 
+def parquet_with_due_times(times: pa.Array) -> Callable[[Path], Path]:
+    """Return what writes one suggestion, first due at such a time."""
+    names = ("ticket_id", "urgency", "urgency_confidence", "resolution_due", "queue", "source")
+
+    def made(folder: Path) -> Path:
+        table = pa.table({**{name: ["1"] for name in names}, "first_response_due": times})
+        parquet.write_table(table, folder / "due.parquet")
+        return folder / "due.parquet"
+
+    return made
+
+
+FAR, NOWHERE = pa.array([10**18], pa.timestamp("ms", tz="UTC")), pa.array([1], pa.timestamp("us", tz="Foo/Bar"))
+
+
+ENDLESS_MINUTES = (
+    "ticket_id,urgency,urgency_confidence,first_response_due,resolution_due,queue,source,escalation_path\n"
+    f"1,high,,2026-09-07T10:00:00Z,2026-09-07T10:00:00Z,q,rules,a@{'9' * 5000}m\n"
+).encode()
+
 NOT_A_BATCH = [
     pytest.param(lambda folder: folder / "none.jsonl", "No such file", id="a-file-that-is-not-there"),
     pytest.param(lambda folder: folder, "is a folder; give the file", id="a-folder"),
@@ -221,6 +241,9 @@ NOT_A_BATCH = [
     pytest.param(bytes_of("bad.jsonl", b'{"bo\n{"body": "secret"}\n'), "holds tickets, not", id="torn-tickets"),
     pytest.param(parquet_of_tickets, "holds tickets, not", id="a-parquet-of-tickets"),
     pytest.param(bytes_of("out.parquet", b"PAR1"), "no Parquet file", id="no-parquet"),
+    pytest.param(parquet_with_due_times(FAR), "times or texts that cannot", id="a-time-out-of-range"),
+    pytest.param(parquet_with_due_times(NOWHERE), "times or texts that cannot", id="an-unknown-time-zone"),
+    pytest.param(bytes_of("out.csv", ENDLESS_MINUTES), "lack parts", id="a-number-without-end"),
     pytest.param(torn_gz, "damaged or cut off", id="a-torn-gz"),
     pytest.param(lines_of(ticket(1, AT)), "holds tickets", id="tickets"),
     pytest.param(lines_of({"ticket": {}, "labels": {}}), "labelled tickets", id="gold-lines"),

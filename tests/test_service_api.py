@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +37,8 @@ from triagedesk.cli.serve import serve
 from triagedesk.errors import ConfigError
 from triagedesk.evals import read_gold
 from triagedesk.service.problems import STATUS, Code
+from triagedesk.service.routes import feedback
+from triagedesk.service.store.feedback import FeedbackLog
 
 OUTAGE = "We are completely down, nobody can log in."
 QUESTION = "Just a question: how do I export a report?"
@@ -229,6 +233,44 @@ def test_feedback_leaves_the_suggestion_alone_and_comes_out_as_gold(open_service
     assert gold == {"gold-1": "high", "gold-2": "critical"}
     page = open_service.http.get("/v1/feedback", params={"limit": 1}).json()
     assert page["next_after"] == page["feedback"][0]["id"]
+
+
+class Words(dict[str, Any]):
+    """A ticket's words, of which one can say whether they are in memory."""
+
+
+def test_an_export_holds_one_page_of_tickets_and_adds_up_over_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, alive, right = list[weakref.ref[Words]](), list[int](), FeedbackLog.with_suggestions
+
+    async def with_suggestions(*given: Any, **more: Any) -> Any:
+        alive.append(sum(one() is not None for one in held))
+        page = []
+        for given_word, stored in await right(*given, **more):
+            words = Words(stored.ticket or {})
+            held.append(weakref.ref(words))
+            page.append((given_word, dataclasses.replace(stored, ticket=words)))
+        return page
+
+    monkeypatch.setattr(feedback, "PAGE", 2)
+    monkeypatch.setattr(FeedbackLog, "with_suggestions", with_suggestions)
+    said: tuple[tuple[int, dict[str, str]], ...] = (
+        (0, {"urgency": "high"}), (1, {}), (2, {}), (1, {"urgency": "critical"}), (0, {"sentiment": "neutral"}),
+    )  # fmt: skip
+    with running(service_settings(tmp_path, store_tickets=True)) as service:
+        made = [service.suggest(QUESTION, id=f"paged-{n}")["id"] for n in range(3)]
+        for n, labels in said:
+            row = {"suggestion_id": made[n], "kind": "corrected" if labels else "accepted", "labels": labels}
+            assert service.http.post("/v1/feedback", json=row).status_code == 201
+        lines = service.http.get("/v1/feedback", params={"format": "gold"}).text.splitlines()
+        assert len(alive) == 3
+        assert max(alive) <= 2
+        page = service.http.get("/v1/feedback", params={"limit": 3}).json()
+        rest = service.http.get("/v1/feedback", params={"after": page["next_after"]}).json()
+    gold = {row["ticket"]["id"]: (row["ticket"]["body"], row["labels"]["urgency"]) for row in map(json.loads, lines)}
+    assert gold == {"paged-0": (QUESTION, "high"), "paged-1": (QUESTION, "critical"), "paged-2": (QUESTION, "low")}
+    assert [len(one["feedback"]) for one in (page, rest)] == [3, 2]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -34,7 +35,7 @@ from triagedesk.service.assembly import assemble
 from triagedesk.service.keyring import KeyRing
 from triagedesk.service.keys import create_key
 from triagedesk.service.runtime import Clocks
-from triagedesk.service.store.database import Store, open_store
+from triagedesk.service.store.database import Store, StoreUnavailable, open_store
 from triagedesk.service.store.records import (
     Claimed,
     Entry,
@@ -147,6 +148,73 @@ def test_writers_who_come_together_share_a_commit_and_a_mistake_is_its_makers_al
 
     with commits_seen(), database_of("sqlite", tmp_path) as url:
         in_store(url, work)
+
+
+def test_nobody_is_told_that_his_entry_is_kept_when_it_is_not(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, rounds = dict[str, str](), list[int]()
+
+    async def work(store: Store) -> None:
+        right = store.database.write
+
+        async def write(given: Any) -> Any:
+            rounds.append(1)
+            if len(rounds) in (1, 3):  # the commit of all three, and that of the second alone
+                raise RuntimeError("can't start new thread")
+            return await right(given)
+
+        async def keep(n: int) -> None:
+            try:
+                await store.ledger.keep(Entry(suggestion(n)))
+                told[suggestion(n).id] = "kept"
+            except RuntimeError as wrong:
+                told[suggestion(n).id] = type(wrong).__name__
+
+        monkeypatch.setattr(store.database, "write", write)
+        async with anyio.create_task_group() as tasks:
+            for n in range(3):
+                tasks.start_soon(keep, n)
+        kept = {one.id for one in await store.suggestions.between()}
+        assert kept == {its_id for its_id, what in told.items() if what == "kept"}
+        assert sorted(told.values()) == ["RuntimeError", "kept", "kept"]
+
+    in_store(url, work)
+
+
+def test_who_waits_for_a_commit_that_is_torn_off_is_not_told_that_it_came_about(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[str]()
+
+    async def work(store: Store) -> None:
+        async def write(_given: Any) -> None:
+            raise KeyboardInterrupt
+
+        async def keep(n: int) -> None:
+            try:
+                await store.ledger.keep(Entry(suggestion(n)))
+                told.append("kept")
+            except (KeyboardInterrupt, StoreUnavailable) as wrong:
+                told.append(type(wrong).__name__)
+
+        monkeypatch.setattr(store.database, "write", write)
+        async with anyio.create_task_group() as tasks:
+            for n in range(3):
+                tasks.start_soon(keep, n)
+
+    in_store(url, work)
+    assert told == ["KeyboardInterrupt", "StoreUnavailable", "StoreUnavailable"]
+
+
+def test_an_entry_whose_commit_is_done_again_is_paid_once(url: str) -> None:
+    async def work(store: Store) -> None:
+        key = (await create_key(store.keys, "a", ["suggest"], now=NOON)).key
+        paid = [Entry(suggestion(n, key_id=key.id), spent=Spent(key.id, "2026-11-22", 250_000_000)) for n in (1, 2)]
+        await store.ledger.keep(paid[0])  # and the connection is lost before it says so
+        await keep_all(store, [*paid, Entry(suggestion(3))], {})
+        assert await store.keys.spent(key.id, "2026-11-22") == 0.5
+        assert len(await store.suggestions.between()) == 3
+
+    in_store(url, work)
 
 
 def test_a_caller_who_hangs_up_takes_no_entry_back(url: str) -> None:

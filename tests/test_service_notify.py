@@ -18,10 +18,19 @@ from triagedesk.classifiers.transport import open_client
 from triagedesk.errors import ConfigError
 from triagedesk.models import Reason
 from triagedesk.service.metrics import Metrics
-from triagedesk.service.notify import Kind, Notifier, Severity, TargetState, notice_of, open_notifier, read_targets
+from triagedesk.service.notify import (
+    Kind,
+    Notifier,
+    Promise,
+    Severity,
+    TargetState,
+    notice_of,
+    open_notifier,
+    read_targets,
+)
 from triagedesk.service.notify.attempt import Failure, Outgoing, post, retry_after
 from triagedesk.service.notify.notice import severity_of
-from triagedesk.service.notify.pagerduty import dedup_key, pagerduty_event, resolve_event
+from triagedesk.service.notify.pagerduty import dedup_key, pagerduty_event
 from triagedesk.service.notify.slack import escaped, slack_message
 from triagedesk.service.notify.targets import Target, load_targets
 from triagedesk.service.notify.webhook import signature, signed_headers, verify, webhook_body
@@ -138,9 +147,6 @@ def test_a_tickets_alarms_share_one_pagerduty_alert() -> None:
     again = notice(Kind.SLA_BREACH, suggestion_id="s_2")
     key = pagerduty_event(again, routing_key=KEY)["dedup_key"]
     assert key == pagerduty_event(notice(), routing_key=KEY)["dedup_key"]
-    assert resolve_event("T-1", routing_key=KEY) == {
-        "routing_key": KEY, "event_action": "resolve", "dedup_key": key,
-    }  # fmt: skip
     assert len(dedup_key("x" * 200, "s" * 100)) <= 255
 
 
@@ -380,6 +386,47 @@ def test_a_full_queue_drops_the_newest_at_once_and_counts_it() -> None:
         )  # fmt: skip
     assert taken == [1] * 5 + [0] * 3
     assert (state.sent, state.dropped) == (5, 3)
+
+
+def test_who_gives_an_alarm_hears_once_what_became_of_it_at_every_target() -> None:
+    heard: list[dict[str, Failure]] = []
+
+    def tell(notifier: Notifier) -> None:
+        for only in (None, "bad", "gone"):
+            notifier.notify(notice(), lambda failed: heard.append(dict(failed)), only)
+        notifier.notify(notice(Kind.SLA_BREACH), lambda failed: heard.append(dict(failed)), "critical-only")
+        assert heard == [{"gone": Failure.UNKNOWN_TARGET}, {}]
+
+    with receiver() as good, receiver(410) as bad:
+        targets = _targets(
+            _hook(good, name="good"), _hook(bad, name="bad"), _hook(good, name="critical-only", kinds=["critical"])
+        )
+        _told(targets, tell)
+    assert heard[2:] == [{"bad": Failure.AUTH}, {"bad": Failure.AUTH}]
+    assert (len(good.got), len(bad.got)) == (2, 2)
+
+
+def test_who_gives_an_alarm_hears_that_a_queue_was_full_or_that_the_service_stopped() -> None:
+    heard: list[dict[str, Failure]] = []
+
+    async def go(to: Receiver) -> None:
+        async with open_notifier(_targets(_hook(to)), clock=FakeClock(), drain_s=0.02, max_queued=1) as notifier:
+            for _ in range(2):
+                notifier.notify(notice(), lambda failed: heard.append(dict(failed)))
+            await notifier.close()
+            notifier.notify(notice(), lambda failed: heard.append(dict(failed)))
+
+    with receiver(holds=True) as to:
+        anyio.run(go, to)
+    assert heard == [{"hook": Failure.QUEUE_FULL}, {"hook": Failure.SHUTDOWN}, {"hook": Failure.SHUTDOWN}]
+    assert all(failure.passing for failed in heard for failure in failed.values())
+
+
+def test_a_missed_promise_is_named() -> None:
+    for promise, said in ((Promise.FIRST_RESPONSE, "First response"), (Promise.RESOLUTION, "Resolution")):
+        made = notice(Kind.SLA_BREACH, promise=promise)
+        assert made.headline == f"{said} missed: ticket T-1, urgency critical"
+        assert json.loads(webhook_body(made))["promise"] == promise.value
 
 
 def test_a_receiver_that_hangs_holds_up_neither_the_caller_nor_the_others() -> None:

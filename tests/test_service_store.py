@@ -18,8 +18,19 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.dialects import sqlite
 
-from service_store_parts import KINDS, NOON, Clock, claimers, database_of, in_store, suggestion
+from service_store_parts import (
+    COMMITS,
+    KINDS,
+    NOON,
+    Clock,
+    claimers,
+    commits_seen,
+    database_of,
+    in_store,
+    suggestion,
+)
 from triagedesk.errors import ConfigError
+from triagedesk.service.store import forgetting
 from triagedesk.service.store.connection import address
 from triagedesk.service.store.database import Store, StoreUnavailable, downgrade, open_store, upgrade
 from triagedesk.service.store.ids import is_id, new_id
@@ -129,6 +140,47 @@ def test_what_is_old_is_forgotten_with_all_that_hangs_on_it(url: str) -> None:
         assert await store.steps.of(suggestion(1).id) == []
 
     in_store(url, work)
+
+
+def test_much_that_is_old_is_forgotten_by_bites_between_which_others_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "BITE", 10)
+    monkeypatch.setattr(forgetting, "PAUSE_S", 0.0)
+
+    async def work(store: Store) -> None:
+        await store.suggestions.add(*(suggestion(n) for n in range(45)))
+        for n in range(25):
+            await store.deliveries.first("zendesk", str(n))
+        seen: list[str] = []
+        COMMITS.set(seen)
+        assert await store.suggestions.forget(suggestion(42).created_at) == 42
+        assert seen.count("write") == 5
+        assert await store.deliveries.forget(NOON + timedelta(days=1)) == 25
+        assert seen.count("write") == 8
+        COMMITS.set(None)
+        assert len(await store.suggestions.between()) == 3
+
+    with commits_seen(), database_of("sqlite", tmp_path) as url:
+        in_store(url, work)
+
+
+def test_old_outcomes_and_dead_letters_are_forgotten(url: str) -> None:
+    clock = Clock()
+
+    async def work(store: Store) -> None:
+        for days in (0, 1):
+            await store.outcomes.add(Outcome("T-1", OutcomeKind.FIRST_REPLY, NOON + timedelta(days=days)))
+            await store.jobs.add("classify", {"ticket": {"body": "my words"}})
+            await store.jobs.bury((await store.jobs.claim())[0], "rejected")
+            clock.pass_s(86_400)
+        border = NOON + timedelta(days=1)
+        assert await store.outcomes.forget(border) == 1
+        assert [one.at for one in await store.outcomes.of("T-1")] == [border]
+        assert await store.jobs.forget(clock.now, dead_before=border) == 1
+        assert [one.due_at for one in await store.jobs.dead()] == [border]
+
+    in_store(url, work, now=clock)
 
 
 def test_an_outcome_is_kept_once(url: str) -> None:

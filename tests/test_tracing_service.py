@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from desk_deliveries import NOW
 from desk_parts import clean_environment
 from fake_desk import fake_desk
+from notify_parts import receiver
 from office_parts import deliver, desks_file, tries
 from service_api_parts import RULES, Service, model_server, running, service_settings, until
 from tracing_parts import CALLER, TRACEPARENT, Kept, collector, kept
@@ -150,6 +151,21 @@ def test_jobs_are_linked_to_the_request_that_queued_them(tmp_path: Path) -> None
     assert [link.context.span_id for link in written.links] == [job.context and job.context.span_id]
     assert found.parent("desk.suggest") == "job classify"
     assert found.facts("job classify") == {"triagedesk.job_kind": "classify", "triagedesk.attempts": 1}
+
+
+def test_an_alarm_that_is_due_at_once_is_linked_to_its_request(tmp_path: Path) -> None:
+    with receiver() as operators, kept() as found:
+        file = tmp_path / "notify.yaml"
+        row = f"{{type: webhook, name: ops, url: '{operators.url('/')}', secret: {'s' * 32}}}"
+        file.write_text(f"targets: [{row}]\n", "utf-8")
+        with running(service_settings(tmp_path, notifications=file), RULES, build=traced(found.tracer)) as service:
+            service.suggest(f"Our production system is down for all customers. {CANARY}")
+            until(lambda: operators.got)
+    request, job = found.one("POST /v1/suggestions"), found.one("job alarm")
+    assert (job.parent, job.kind.name) == (None, "CONSUMER")
+    assert [link.context.span_id for link in job.links] == [request.context and request.context.span_id]
+    assert found.facts("job alarm") == {"triagedesk.job_kind": "alarm", "triagedesk.attempts": 1}
+    assert CANARY not in found.dump()
 
 
 def test_serve_sends_its_last_spans_when_it_is_told_to_stop(tmp_path: Path) -> None:

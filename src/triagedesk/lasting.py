@@ -20,16 +20,13 @@ _ours = False
 def lasting() -> Iterator[None]:
     """Leave out what exists now, until the last such block ends; a process that froze things itself is left alone.
 
-    The first block takes no time. One that begins within another, as when a playbook is reloaded, first looks through
-    everything once: what an earlier block left behind is freed.
+    Takes no time: what is unreachable already is not looked for, and stays until then. A playbook that is reloaded,
+    whose new desk opens before the old one closes, leaves a megabyte behind.
     """
     global _held, _ours
     with _counting:
         if _held == 0:
             _ours = gc.get_freeze_count() == 0
-        elif _ours:
-            gc.unfreeze()
-            gc.collect()
         _held += 1
         if _ours:
             gc.freeze()

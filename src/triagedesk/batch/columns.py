@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
 from triagedesk.errors import ConfigError, TicketError
+
+if TYPE_CHECKING:
+    from triagedesk.playbook import Playbook
 
 ALIASES = {
     "id": ("ticket_id", "ticket", "ticket_number", "case_id", "key", "number"),
@@ -52,6 +55,11 @@ def read_map(pairs: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--map: {ours} is given twice; leave one out")
         columns[ours] = theirs
     return columns
+
+
+def words_in(playbook: Playbook) -> frozenset[str]:
+    """Return the playbook's channels and tiers, which tables may write as "Live Chat"."""
+    return frozenset((*playbook.document.channels, *playbook.document.tiers))
 
 
 class Words:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from triagedesk.batch.linefile import sync
 from triagedesk.batch.streams import Packer, compression_of
 
 _CHUNK = 1024 * 1024
@@ -22,9 +23,9 @@ def finish(work: Path, target: Path, dimensions: tuple[str, ...]) -> None:
         from triagedesk.batch.parquet import write_parquet  # lazy: the extra [parquet]
 
         write_parquet(work, aside, dimensions)
-    _sync(aside)
+    sync(aside)
     os.replace(aside, target)
-    _sync(target.absolute().parent)
+    sync(target.absolute().parent)
 
 
 def _pack(work: Path, aside: Path, packed: str) -> None:
@@ -34,11 +35,3 @@ def _pack(work: Path, aside: Path, packed: str) -> None:
             shutil.copyfileobj(lines, packer, _CHUNK)
     finally:
         packer.close()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -122,6 +122,10 @@ class Journal:
         self._errors_at = self._errors_at or self._start_of(3)
         os.pwrite(self._handle, f"{_ERRORS}{lines:{_COUNT_WIDTH}}\n".encode(), self._errors_at)
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written. Raises OSError."""
+        os.fsync(self._handle)
+
     def _start_of(self, line: int) -> int:
         before = os.pread(self._handle, _MAX_BYTES, 0).split(b"\n")[:line]
         return sum(len(one) + 1 for one in before)
@@ -160,6 +164,18 @@ def _locked(path: Path, target: Path) -> int:
         if _is_still_there(handle, path):
             return handle
         os.close(handle)  # the batch that held it has just removed it
+
+
+def is_being_written(target: Path) -> bool:
+    """Say if another batch writes OUT at this moment."""
+    try:
+        handle = os.open(journal_path(target), _OPEN & ~os.O_CREAT)
+    except OSError:
+        return False
+    try:
+        return not _lock(handle)
+    finally:
+        os.close(handle)
 
 
 def _lock(handle: int) -> bool:

@@ -15,6 +15,15 @@ def _open_itself(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
+def sync(path: Path) -> None:
+    """Wait until the disk has what was written into a file, or a folder's new names. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 class LineFile:
     """A file of lines, created with its first."""
 

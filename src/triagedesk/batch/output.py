@@ -58,6 +58,7 @@ class Output:
         self._account: Account = (InOrder if ordered else AsFinished)(log_path(target))
         self.counts = Counts()
         self._done = self._errors = self._errors_written = 0
+        self._last_kind = b""
         self.is_finished = False
 
     @property
@@ -104,7 +105,15 @@ class Output:
             self._answers.write(self._header)
         self._problems.complete_lines(at_most=self._errors_written)
         self._journal.count_errors(self._errors_written)
+        self._settle()
         self._account.catch_up(self._write)
+
+    def _settle(self) -> None:
+        """Have the disk take what an earlier run wrote, before other lines come behind it."""
+        for file in (self._answers, self._problems):
+            if file.path.exists():
+                file.write(b"")
+                file.sync()
 
     def _check_errors(self) -> None:
         """Raise ConfigError if the error file is not as this batch left it: a line more than was noted is a kill's."""
@@ -134,12 +143,26 @@ class Output:
         self._errors += 1
 
     def _write(self, kind: bytes, line: bytes) -> None:
+        if kind != self._last_kind:
+            self._sync(self._last_kind)
+            self._last_kind = kind
         if kind == ANSWER:
             self._answers.write(line)
             return
         self._problems.write(line)
         self._errors_written += 1
         self._journal.count_errors(self._errors_written)
+
+    def _sync(self, kind: bytes) -> None:
+        """Have the disk take the lines of one kind before the next of the other: row numbers are counts of lines.
+
+        A power cut could else take answers and leave problems of rows behind them, or the other way round.
+        """
+        if kind == ANSWER:
+            self._answers.sync()
+        elif kind == PROBLEM:
+            self._problems.sync()
+            self._journal.sync()
 
     def finish(self) -> None:
         """Every row is written: make OUT what it shall be, and remove what stood beside it. Raises OSError."""
@@ -228,4 +251,7 @@ def _in_the_way(target: Path, known: str, identity: str) -> str:
         return f"{there}: exists already; pass --overwrite to replace it, or choose another OUT"
     if known == identity:
         return f"{target}: holds a part of this batch; leave --no-resume out, or pass --overwrite to start again"
-    return f"{target}: holds another batch (input, playbook, prompt or model differ); pass --overwrite to start again"
+    return (
+        f"{target}: holds another batch (input, playbook, prompt, model or settings differ, or an earlier version "
+        "began it); pass --overwrite to start again"
+    )

@@ -84,10 +84,10 @@ class ParquetRows:
 
     def _row(self, values: list[Any], number: int) -> Row:
         try:
-            data = self._columns.of_values(self._columns.without_unread(values, _UNREAD))
+            data = self._columns.of_values(self._columns.without_unread(values, UNREAD))
         except TicketError as wrong:
             told = values[self._id_column] if self._id_column is not None else ""
-            return Row(number, None, str(wrong), told_id(str(told)) if told is not _UNREAD else "", self._name)
+            return Row(number, None, str(wrong), told_id(str(told)) if told is not UNREAD else "", self._name)
         return row_of(data, number, self._name)
 
     def close(self) -> None:
@@ -106,16 +106,22 @@ def _groups_after(metadata: Any, skipped: int) -> tuple[list[int], int]:
     return [], before
 
 
-_UNREAD = object()
+UNREAD = object()
 """Stands for a value that Python cannot hold: a year beyond 9999, bytes that are no text, an unknown time zone."""
 
 
+def values_of(column: Any) -> list[Any]:
+    """Return the values of a table's column as JSON could hold them; `UNREAD` stands for those that Python cannot."""
+    chunks = map(_in_microseconds, column.chunks)
+    return [_value(chunk, place) for chunk in chunks for place in range(len(chunk))]
+
+
 def _value(column: Any, place: int) -> Any:
-    """Return one value of a column as JSON could hold it, or `_UNREAD`: one that is odd costs no other row."""
+    """Return one value of a column as JSON could hold it, or `UNREAD`: one that is odd costs no other row."""
     try:
         return plain_value(column[place].as_py())
     except (ValueError, OverflowError, LookupError, NotImplementedError):  # what pyarrow raises is among these
-        return _UNREAD
+        return UNREAD
 
 
 def _in_microseconds(column: Any) -> Any:
@@ -148,7 +154,7 @@ def _coarse(kind: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """Return a Parquet value as JSON could hold it: times as ISO 8601, decimals as text, NaN and NaT as nothing."""
+    """Return a table's value as JSON could hold it: times as ISO 8601, decimals as text, NaN and NaT as nothing."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -159,7 +165,15 @@ def plain_value(value: Any) -> Any:
         return {str(name): plain_value(inner) for name, inner in value.items() if inner is not None}
     if isinstance(value, list | tuple):
         return [plain_value(inner) for inner in value]
+    if getattr(value, "dtype", None) is not None:
+        return _of_numpy(value)
     return _text(value)
+
+
+def _of_numpy(value: Any) -> Any:
+    """Return an array or a number of numpy's as JSON could hold it; nothing of times and of what Python has not."""
+    listed = value.tolist() if value.dtype.kind in "biufSUO" else value
+    return None if type(listed) is type(value) else plain_value(listed)
 
 
 def _text(value: object) -> str | None:

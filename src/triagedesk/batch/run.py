@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING
 
+from triagedesk.batch.columns import words_in
 from triagedesk.batch.flow import Flow, Numbered, Watch
+from triagedesk.batch.identity import run_identity
 from triagedesk.batch.job import Job
 from triagedesk.batch.output import Output, open_output
 from triagedesk.batch.pace import CEILING, Pace
 from triagedesk.batch.sources import Sources, open_sources
-from triagedesk.batch.streams import format_of
 from triagedesk.batch.tally import Tally
 from triagedesk.errors import ConfigError
 
@@ -77,18 +77,10 @@ async def _pace(desk: Desk, job: Job) -> Pace:
 
 def words_of(desk: Desk) -> frozenset[str]:
     """Return the playbook's channels and tiers, which tables may write as "Live Chat"."""
-    document = desk.playbook.document
-    return frozenset((*document.channels, *document.tiers))
+    return words_in(desk.playbook)
 
 
 def identity_of(desk: Desk, job: Job, sources: Sources) -> str:
-    """Name the batch by all that decides its answers: input, playbook, model, prompt, and OUT's format and order."""
-    digest = hashlib.blake2b(sources.digest(), digest_size=16)
-    for path in (desk.settings.prompt, desk.settings.trained):
-        if path is not None:
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "blake2b").digest())
-    order = "ordered" if job.ordered else "unordered"
-    who = f"{desk.model} {desk.settings.model} {desk.settings.second_line} {desk.settings.cascade}"
-    digest.update("\n".join((desk.playbook.identity, who, format_of(job.target), order)).encode())
-    return f"batch-2 {digest.hexdigest()}"
+    """Name the batch by all that decides its answers, and by OUT's order."""
+    answers = run_identity(desk.settings, desk.playbook, sources, job.target, desk.model)
+    return f"batch-3 {'ordered' if job.ordered else 'unordered'} {answers}"

@@ -111,6 +111,13 @@ class BatchApi:
                     return _remote(batch)
         return None
 
+    async def of_run(self, run: str) -> AsyncGenerator[Remote, None]:
+        """Yield every batch whose tag begins with a run's name, the newest first."""
+        with _connected():
+            async for batch in _each(await self._client.batches.list(limit=_PAGE)):
+                if str((batch.metadata or {}).get(TAG)).startswith(f"{run}-"):
+                    yield _remote(batch)
+
     async def status(self, batch_id: str) -> Remote:
         """Ask how a batch stands."""
         return await _small(lambda: self._client.batches.retrieve(batch_id))

@@ -126,7 +126,7 @@ def batch(
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="USD", min=0, help="Stop when this much is spent.")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Cores to use, where rules answer alone.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Cores to use, where no model is asked.")] = 1,
     via: Annotated[
         str, typer.Option(metavar="live|batch-api", help="batch-api: OpenAI's, within 24 hours at half the price.")
     ] = "live",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from triagedesk.batch import Job, Tally, run_batch
 from triagedesk.batch.columns import read_map
+from triagedesk.batch.journal import is_being_written
 from triagedesk.batch.pace import CEILING
 from triagedesk.batch.run import words_of
 from triagedesk.batch.sources import find_files, open_sources
@@ -117,7 +118,8 @@ def settings_for(options: Options, in_flight: int | None, pack: int | None = Non
 
 def _check_processes(settings: Settings, job: Job) -> None:
     if job.processes > 1 and settings.chosen_model is not None:
-        raise ConfigError("--processes is for rules alone; with a model one process waits for the server: leave it out")
+        raise ConfigError("--processes: is for batches that ask no model; with one, a single process waits for the "
+                          "server: leave it out")  # fmt: skip
 
 
 def _check_pack(settings: Settings, wanted: Wanted) -> None:
@@ -134,28 +136,37 @@ def _input(source: str, target: Path) -> Iterator[Path | str]:
     if source != _STDIN:
         yield source
         return
-    kept = _kept(target)
+    kept, was_there = _kept(target)
     try:
         yield kept
     finally:
-        kept.unlink(missing_ok=True)  # to go on, the same input comes again
+        if not (was_there and is_being_written(target)):  # else the run that writes OUT, not this one, may read it
+            kept.unlink(missing_ok=True)  # to go on, the same input comes again
 
 
-def _kept(target: Path) -> Path:
-    """Copy standard input to a file beside OUT, named by its content: two runs never write into each other's."""
+def _kept(target: Path) -> tuple[Path, bool]:
+    """Copy standard input to a file beside OUT, named by its content: two runs never write into each other's.
+
+    Returns it, and whether one with the same content was there.
+    """
     if sys.stdin.isatty():
         raise ConfigError("IN: standard input is a terminal; give a file, or pipe JSON lines in")
     if not target.absolute().parent.is_dir():
         raise ConfigError(f"{target}: its folder does not exist; create it first")
     aside = target.with_name(f"{target.name}.stdin-{os.getpid()}")
     digest = hashlib.blake2b(digest_size=8)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
-        while chunk := sys.stdin.buffer.read(_CHUNK):
-            digest.update(chunk)
-            copy.write(chunk)
-    kept = target.with_name(f"{target.name}.stdin-{digest.hexdigest()}.jsonl")
-    os.replace(aside, kept)
-    return kept
+    try:
+        with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy:
+            while chunk := sys.stdin.buffer.read(_CHUNK):
+                digest.update(chunk)
+                copy.write(chunk)
+        kept = target.with_name(f"{target.name}.stdin-{digest.hexdigest()}.jsonl")
+        was_there = kept.exists()
+        os.replace(aside, kept)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    return kept, was_there
 
 
 def _run(settings: Settings, job: Job, wanted: Wanted) -> Tally:

@@ -24,7 +24,8 @@ def serve(
     """Serve until told to stop (SIGTERM, Ctrl-C), and answer what was accepted.
 
     Raises ConfigError for a setting, an address or a playbook that cannot be used, and for an address that others can
-    reach while no key exists; StoreUnavailable where the database does not answer.
+    reach while no key exists; StoreUnavailable where the database does not answer; and what ends the service when it
+    was not told to stop.
     """
     service = _service(host, port, database_url)
     settings = options.settings()
@@ -79,8 +80,10 @@ async def _serve(app: FastAPI, service: ServiceSettings, listener: socket.socket
         await server.serve([listener])
     except SystemExit:
         raise _why(app) from None
+    if app.state.failed is not None:
+        raise _why(app)
 
 
 def _why(app: FastAPI) -> BaseException:
-    """Return why the application did not start."""
+    """Return why the application did not start, or did not go on."""
     return unwrapped(app.state.failed or TriageError("the service did not start"))

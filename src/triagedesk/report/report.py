@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from triagedesk.batch.columns import ColumnMap
+from triagedesk.batch.columns import ColumnMap, words_in
 from triagedesk.batch.sources import open_sources
 from triagedesk.errors import ConfigError
 from triagedesk.playbook import Playbook
@@ -96,8 +96,7 @@ def _join(job: Job, playbook: Playbook) -> Iterator[Join | None]:
     if job.tickets is None:
         yield None
         return
-    words = frozenset((*playbook.document.channels, *playbook.document.tiers))
-    rows = open_sources(job.tickets, words=words, columns=job.columns).after()
+    rows = open_sources(job.tickets, words=words_in(playbook), columns=job.columns).after()
     with contextlib.closing(Join(rows, job.look_ahead)) as join:
         yield join
 

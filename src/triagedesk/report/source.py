@@ -169,7 +169,7 @@ def _header(names: list[str], path: Path) -> Header:
 def _line(header: Header, row: dict[str, Any]) -> tuple[Line | None, str]:
     try:
         return header.line(row), ""
-    except (ValidationError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None, "its rows lack parts of a suggestion; make it anew with `triagedesk batch`"
 
 
@@ -183,7 +183,8 @@ def _parquet_lines(path: Path) -> Iterator[tuple[Line | None, str]]:
             for batch in file.iter_batches(batch_size=BATCH_ROWS):
                 for row in batch.to_pylist():
                     yield _line(header, row)
-    except pa.ArrowInvalid:
-        raise ConfigError(f"{path}: is no Parquet file, or a damaged one") from None
     except OSError as wrong:
         raise ConfigError(f"{path}: {wrong.strerror or 'cannot be read'}; give a file that can be read") from None
+    except (pa.ArrowException, ValueError, OverflowError, LookupError):
+        raise ConfigError(f"{path}: is no Parquet file, a damaged one, or holds times or texts that cannot be read; "
+                          "give the file that `triagedesk batch` wrote") from None  # fmt: skip

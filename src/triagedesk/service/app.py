@@ -43,7 +43,8 @@ def create_app(
 ) -> FastAPI:  # fmt: skip
     """Build the application. Its lifespan opens store, desk and `parts`, and closes them; `routers` come on top.
 
-    Starting it raises ConfigError or StoreUnavailable; `app.state.failed` keeps the error for who runs the server.
+    Starting it raises ConfigError or StoreUnavailable; `app.state.failed` keeps the error for who runs the server,
+    also one that ends it later.
     """
     counted, door = Metrics(), Door()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from triagedesk.models import Step, Suggestion
 from triagedesk.playbook import Playbook
-from triagedesk.service.notify import Kind
+from triagedesk.service.notify import Kind, Promise
 from triagedesk.service.store.records import Outcome, OutcomeKind, StepDue, StepState, StoredSuggestion
 from triagedesk.service.wire import suggestion_of
 
@@ -77,6 +77,11 @@ def kind_of(number: int) -> Kind:
     if number == GRAVE:
         return Kind.CRITICAL
     return Kind.SLA_BREACH if number in _ENDS else Kind.ESCALATION
+
+
+def promise_of(number: int) -> Promise | None:
+    """Return which promise a step watches, if any."""
+    return {FIRST_RESPONSE: Promise.FIRST_RESPONSE, RESOLUTION: Promise.RESOLUTION}.get(number)
 
 
 def team_of(number: int, suggestion: Suggestion) -> str | None:

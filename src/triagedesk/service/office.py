@@ -11,7 +11,7 @@ from fastapi import Request
 from prometheus_client import Counter
 
 from triagedesk.errors import ConfigError
-from triagedesk.service.alarms import ALARM, Alarms
+from triagedesk.service.alarms import Alarms
 from triagedesk.service.desks import DeskSettings
 from triagedesk.service.desks.directory import load_desks
 from triagedesk.service.desks.sender import open_sender
@@ -79,16 +79,16 @@ class Office:
             open_sender(attempts=1, allowed=lambda: service.write_back) as sender,
         ):
             runtime.metrics.observe_targets(notifier.state)
-            scheduler = Scheduler(runtime.store, service, now=now, queued=desk_work.ring)
             alarms = Alarms(
                 runtime.store, now=now, playbook=lambda: runtime.duty.desk.playbook,
-                tell=notifier.notify if self.targets.targets else None,
-                link=self.targets.link, lease_s=service.job_lease_s,
-                ended=lambda kind, how: ended.labels(kind, how).inc(),
+                tell=notifier.notify if self.targets.targets else None, drain=notifier.close,
+                link=self.targets.link, lease_s=service.job_lease_s, attempts=service.job_attempts,
+                paused=lambda: runtime.duty.leaving, ended=lambda kind, how: ended.labels(kind, how).inc(),
             )  # fmt: skip
+            scheduler = Scheduler(runtime.store, service, now=now, queued=alarms.queued)
             errands = Errands(runtime, self.desks, sender, planned=write_backs.ring)
             workers = (
-                worker(desk_work, {CLASSIFY: as_span(errands.classify), ALARM: as_span(alarms.alarm)}),
+                worker(desk_work, {CLASSIFY: as_span(errands.classify)}),
                 worker(
                     write_backs, {WRITE_BACK: as_span(errands.write_back)}
                 ),  # apart: a desk that hangs holds up no other work

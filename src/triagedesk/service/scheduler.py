@@ -39,6 +39,8 @@ class Scheduler:
                 await self._keep_house()
             except StoreUnavailable:
                 self._log.warning("steps not looked for", reason="store_unavailable")
+            except Exception as bug:  # noqa: BLE001 - the scheduler's edge: what is due later must be found all the same
+                self._log.error("bug", reason=type(bug).__name__)
             await anyio.sleep(self._service.scheduler_s)
 
     async def look(self) -> int:
@@ -58,8 +60,10 @@ class Scheduler:
         if self._kept_house is not None and now < self._kept_house + HOUSEKEEPING:
             return
         store, service = self._store, self._service
-        await store.jobs.forget(now - DONE_KEPT, dead_kept=service.dead_letters)
+        retained = now - timedelta(days=service.retention_days)
+        await store.jobs.forget(now - DONE_KEPT, dead_kept=service.dead_letters, dead_before=retained)
         await store.deliveries.forget(now - timedelta(days=service.delivery_days))
         await store.idempotency.forget(now - IDEMPOTENCY_KEPT)
-        await store.suggestions.forget(now - timedelta(days=service.retention_days))
+        await store.suggestions.forget(retained)
+        await store.outcomes.forget(retained)
         self._kept_house = now

@@ -17,9 +17,11 @@ from pydantic_core import to_json
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from triagedesk.logs import get_logger
 from triagedesk.service.problems import MEDIA_TYPE, TYPE
 from triagedesk.service.runtime import Runtime
 from triagedesk.service.settings import ServiceSettings
+from triagedesk.taskgroups import unwrapped
 
 KEEP_ALIVE_S = 15
 BACKLOG = 2048
@@ -103,6 +105,13 @@ class GracefulServer(Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """End with the application: once its parts have ended, requests would be taken and never worked on."""
+        failed: BaseException | None = self._app.state.failed
+        if failed is not None:
+            get_logger("service").error("service ended", reason=type(unwrapped(failed)).__name__)
+        return await super().on_tick(counter) or failed is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting; let the desk come to an end in time; answer; close."""

@@ -64,7 +64,9 @@ class ServiceSettings(Frozen):
     store_tickets: bool = Field(
         default=False, description="keep ticket text: needed to export feedback as gold lines, off for privacy"
     )
-    retention_days: float = Field(default=90.0, gt=0, description="suggestions and their feedback are kept so long")
+    retention_days: float = Field(
+        default=90.0, gt=0, description="suggestions, feedback, outcomes and dead letters are kept so long"
+    )
 
     write_back: bool = Field(default=True, description="the one switch: false writes nothing to any helpdesk")
     delivery_days: float = Field(default=3.0, ge=1, description="webhook deliveries are remembered so long")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -88,14 +89,18 @@ def carried() -> dict[str, Any]:
     return {CARRIED: told} if told else {}
 
 
+def job_span(kind: str, attempts: int, payload: Mapping[str, Any]) -> AbstractContextManager[Span]:
+    """Make a span of a try of a job, in a trace of its own, linked to the span that queued it."""
+    queued = payload.get(CARRIED)
+    link = queued if isinstance(queued, Mapping) else None
+    return span(f"job {kind}", {Fact.JOB_KIND: kind, Fact.ATTEMPTS: attempts}, kind=Kind.CONSUMER, link=link)
+
+
 def as_span(handler: Callable[[Task], Awaitable[None]]) -> Callable[[Task], Awaitable[None]]:
-    """Make a span of every try of a job, in a trace of its own, linked to the span that queued it."""
+    """Make a span of every try of a job."""
 
     async def run(task: Task) -> None:
-        queued = task.job.payload.get(CARRIED)
-        link = queued if isinstance(queued, Mapping) else None
-        facts: dict[Fact, str | int] = {Fact.JOB_KIND: task.job.kind, Fact.ATTEMPTS: task.job.attempts}
-        with span(f"job {task.job.kind}", facts, kind=Kind.CONSUMER, link=link):
+        with job_span(task.job.kind, task.job.attempts, task.job.payload):
             await handler(task)
 
     return run

@@ -28,6 +28,8 @@ FIRST_PAUSE_S, GROWTH, LONGEST_PAUSE_S = 5.0, 4.0, 3600.0
 
 SHUTDOWN = "shutdown"
 BUG = "bug"
+WORN_OUT = "worn_out"
+"""As many tries as there are ended without a word; one more might end this process, too."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ class Worker:
             return await self._jobs.claim(free, lease_s=self._lease_s, kinds=tuple(self._handlers))
         except StoreUnavailable:
             self._log.warning("jobs not claimed", reason="store_unavailable")
-            return []
+        except Exception as bug:  # noqa: BLE001 - the worker's edge: a claim that fails must not end the service
+            self._log.error("bug", reason=type(bug).__name__)
+        return []
 
     async def _counted(self, job: Job) -> None:
         try:
@@ -153,8 +157,12 @@ class Worker:
                     scope.cancel()
             except StoreUnavailable:
                 continue  # two thirds of the lease are left to come back
+            except Exception as bug:  # noqa: BLE001 - likewise
+                self._log.error("bug", reason=type(bug).__name__)
 
     async def _try(self, job: Job) -> Failed | None:
+        if job.attempts > self._attempts:  # the tries before ended without a word
+            return Failed(WORN_OUT, again=False)
         try:
             await self._handlers[job.kind](Task(job, cut_off(job)))
         except Failed as failed:
@@ -185,6 +193,8 @@ class Worker:
                 self._tell(job, "dead", failed.reason)
         except StoreUnavailable:
             self._tell(job, "lost", "store_unavailable")
+        except Exception as bug:  # noqa: BLE001 - the worker's edge
+            self._tell(job, "lost", f"{BUG}:{type(bug).__name__}")
 
     def _pause_s(self, attempts: int, retry_after_s: float | None) -> float:
         pause = min(FIRST_PAUSE_S * GROWTH ** (attempts - 1), LONGEST_PAUSE_S) * (1 - self._chance() / 2)

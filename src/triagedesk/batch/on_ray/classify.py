@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from triagedesk.batch.columns import ColumnMap, Columns, named, told_id
+from triagedesk.batch.columns import ColumnMap, Columns, named, words_in
 from triagedesk.batch.on_ray.asking import Answers, Outcome
-from triagedesk.batch.parquet_rows import plain_value
+from triagedesk.batch.parquet_rows import UNREAD, plain_value, values_of
 from triagedesk.batch.rows import Row, row_of
 from triagedesk.errors import ConfigError, TicketError
 from triagedesk.models import Choice, Suggestion
@@ -55,17 +55,20 @@ class Classify:
     def __call__(self, batch: Batch) -> Batch:
         """Return the batch with the new columns."""
         names, values = _columns_of(batch)
-        outcomes = self._desk.all_of(self._rows(names, values))
-        added = self._added(outcomes)
-        there = [name for name in added if name in names]
+        rows = self._rows(names, values)
+        self._check(names)
+        return _with(batch, self._added(self._desk.all_of(rows)))
+
+    def _check(self, names: list[str]) -> None:
+        """Raise ConfigError if a new column is there already: before anything is asked, and paid."""
+        there = [name for name in self._added([]) if name in names]
+        if "error" in there:
+            raise ConfigError("Classify: error is a column already, and says here what is wrong with a row; rename it")
         if there:
             raise ConfigError(f"Classify: {named(there)} is a column already; pass another prefix")
-        return _with(batch, added)
 
     def _rows(self, names: list[str], values: list[list[Any]]) -> list[Row]:
-        playbook = self._desk.playbook
-        words = frozenset((*playbook.document.channels, *playbook.document.tiers))
-        columns = Columns(names, "Classify", words, self._columns)
+        columns = Columns(names, "Classify", words_in(self._desk.playbook), self._columns)
         return [_row(columns, row, place) for place, row in enumerate(zip(*values, strict=True), 1)]
 
     def _added(self, outcomes: list[Outcome]) -> dict[str, Column]:
@@ -106,25 +109,33 @@ def _choice(outcome: Outcome, name: str) -> Choice | None:
 
 def _row(columns: Columns, values: tuple[Any, ...], place: int) -> Row:
     try:
-        data = columns.of_values([plain_value(value) for value in values])
+        data = columns.of_values(columns.without_unread(list(values), UNREAD))
     except TicketError as wrong:
-        return Row(place, None, str(wrong), told_id(""))
+        return Row(place, None, str(wrong))
     return row_of(data, place)
 
 
 def _columns_of(batch: Batch) -> tuple[list[str], list[list[Any]]]:
-    """Return a batch's columns as Python values."""
+    """Return a batch's columns, their values as JSON could hold them; `UNREAD` stands for those that Python cannot."""
     if isinstance(batch, Mapping):
         return list(batch), [_plain_array(array) for array in batch.values()]
     if not hasattr(batch, "column_names"):
         raise ConfigError("Classify takes batch_format='pyarrow' or 'numpy'; pass one of them to map_batches")
-    return list(batch.column_names), [column.to_pylist() for column in batch.columns]
+    return list(batch.column_names), [values_of(column) for column in batch.columns]
 
 
 def _plain_array(array: np.ndarray[Any, Any]) -> list[Any]:
-    whole = array.astype("datetime64[us]") if array.dtype.kind == "M" else array
-    values: list[Any] = whole.tolist()
-    return values
+    if array.dtype.kind not in "mM":
+        return [plain_value(value) for value in array.tolist()]
+    import numpy as np
+
+    is_fine = np.datetime_data(array.dtype)[0] in _FINE
+    moments = array.astype(f"{array.dtype.kind}8[us]") if is_fine else array
+    return [UNREAD if isinstance(value, int) else plain_value(value) for value in moments.tolist()]
+
+
+_FINE = ("ns", "ps", "fs", "as")
+"""Units of time that Python's own types do not have; whatever else they cannot hold, numpy gives as a number."""
 
 
 def _with(batch: Batch, added: Mapping[str, Column]) -> Batch:

@@ -7,12 +7,13 @@ again.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from triagedesk.batch.columns import words_in
+from triagedesk.batch.identity import run_identity
 from triagedesk.batch.job import Job
 from triagedesk.batch.journal import Journal, open_journal
 from triagedesk.batch.lines import csv_header
@@ -61,11 +62,10 @@ def run_on_ray(settings: Settings, job: Job, spread: Spread | None = None, watch
     require_ray()
     _check(job)
     playbook = load_playbook(settings.playbook)
-    words = frozenset((*playbook.document.channels, *playbook.document.tiers))
-    sources = open_sources(job.source, words=words, columns=job.columns)
+    sources = open_sources(job.source, words=words_in(playbook), columns=job.columns)
     with open_journal(job.target) as journal:
         run = _Run(settings, job, spread, playbook, sources, journal, watch)
-        if not run.enter(_identity(settings, job, playbook, sources)):
+        if not run.enter(run_identity(settings, playbook, sources, job.target, settings.chosen_model)):
             return run.tally
         try:
             return run.all()
@@ -78,17 +78,6 @@ def _check(job: Job) -> None:
     job.check()
     if not job.ordered or job.processes > 1 or job.max_cost_usd is not None:
         raise ConfigError("--unordered, --processes and --max-cost are for one machine; leave them or --engine ray out")
-
-
-def _identity(settings: Settings, job: Job, playbook: Playbook, sources: Sources) -> str:
-    """Name the batch by all that decides its answers."""
-    digest = hashlib.blake2b(sources.digest(), digest_size=16)
-    for path in (settings.prompt, settings.trained):
-        if path is not None:
-            digest.update(path.read_bytes())
-    who = f"{settings.chosen_model} {settings.model} {settings.second_line} {settings.cascade} {settings.pack}"
-    digest.update("\n".join((playbook.identity, who, format_of(job.target))).encode())
-    return digest.hexdigest()
 
 
 class _Run:
@@ -204,8 +193,7 @@ class _Run:
 
     def _input(self) -> Input:
         files = tuple(path.absolute() for path in self._sources.files)
-        words = frozenset((*self._playbook.document.channels, *self._playbook.document.tiers))
-        return Input(files, words, dict(self._job.columns), self._block_rows, self._parts.done())
+        return Input(files, words_in(self._playbook), dict(self._job.columns), self._block_rows, self._parts.done())
 
     def _actors(self) -> int:
         """Return how many actors there are. Raises ConfigError if the cluster or the provider bears fewer."""
@@ -228,7 +216,7 @@ class _Run:
         )  # fmt: skip
 
 
-_ENGINE = "ray-1"
+_ENGINE = "ray-2"
 """What a journal of this engine begins with; a single process takes it for another batch, and says so."""
 
 
@@ -241,13 +229,14 @@ def _in_the_way(target: Path, same: bool, known: bool) -> str:
         return f"{target}: exists already; pass --overwrite to replace it, or choose another OUT"
     if same:
         return f"{target}: a part of this batch is done; leave --no-resume out, or pass --overwrite to start again"
-    return f"{target}: holds another batch (input, playbook, prompt or model differ); pass --overwrite to start again"
+    return (f"{target}: holds another batch (input, playbook, prompt, model or settings differ, or an earlier version "
+            "began it); pass --overwrite to start again")  # fmt: skip
 
 
-def _ledger() -> Any:
+def _ledger(**tries: int) -> Any:
     """Start the ledger's actor on this machine, where the batch lives and dies."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(Ledger).options(num_cpus=0, scheduling_strategy=here).remote(**tries)

@@ -21,8 +21,10 @@ MAX_PAUSE_S = 60.0
 class Ledger:
     """Counts tries before they are made: one that is never finished was the death of its actor."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, *, block_tries: int = BLOCK_TRIES, row_tries: int = ROW_TRIES
+    ) -> None:
+        self._clock, self._block_tries, self._row_tries = clock, block_tries, row_tries
         self._blocks: Counter[int] = Counter()
         self._rows: Counter[tuple[int, int]] = Counter()
         self._kept: defaultdict[int, dict[int, bytes]] = defaultdict(dict)
@@ -31,12 +33,12 @@ class Ledger:
     def begin(self, block: int) -> dict[int, bytes] | None:
         """Note that a block is begun. Returns None, or the outcomes so far if it must go row by row."""
         self._blocks[block] += 1
-        return dict(self._kept[block]) if self._blocks[block] > BLOCK_TRIES else None
+        return dict(self._kept[block]) if self._blocks[block] > self._block_tries else None
 
     def begin_row(self, block: int, row: int) -> bool:
         """Note that a row is begun alone. Returns False if it must not be tried again."""
         self._rows[block, row] += 1
-        return self._rows[block, row] <= ROW_TRIES
+        return self._rows[block, row] <= self._row_tries
 
     def keep(self, block: int, row: int, outcome: bytes) -> None:
         """Keep what came of a row, so that the death of the next one does not ask it again."""

@@ -13,8 +13,10 @@ from typing import BinaryIO, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from triagedesk.batch.account import Counts
 from triagedesk.batch.finish import finish
 from triagedesk.batch.journal import parts_path
+from triagedesk.batch.linefile import sync
 from triagedesk.batch.output import errors_path, is_made_at_the_end, work_path
 
 _SUFFIX = ".part"
@@ -28,13 +30,6 @@ class Part(NamedTuple):
     errors: int
     answers: bytes
     problems: bytes
-
-
-class Counts(NamedTuple):
-    """Rows done, and how many of them are in the error file."""
-
-    done: int = 0
-    errors: int = 0
 
 
 class Parts:
@@ -76,7 +71,7 @@ class Parts:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(aside, self._path(number))
-        _sync_folder(self.folder)
+        sync(self.folder)
 
     def put_together(self, blocks: int, header: bytes, dimensions: tuple[str, ...]) -> None:
         """Make OUT and its error file of all parts, in order. Done again after a kill, it gives the same."""
@@ -94,7 +89,7 @@ class Parts:
         if is_made_at_the_end(self._target):
             finish(work, self._target, dimensions)
             work.unlink()
-        _sync_folder(self._target.absolute().parent)
+        sync(self._target.absolute().parent)
 
     def _append(self, number: int, out: BinaryIO, errors: BinaryIO) -> None:
         with self._path(number).open("rb") as part:
@@ -125,11 +120,3 @@ def _created(path: Path) -> BinaryIO:
     """Create a file that only its owner may read, never one behind a symbolic link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     return os.fdopen(os.open(path, flags, 0o600), "wb")
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, aclosing
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +13,10 @@ from triagedesk.batch.provider.options import News, PrepayOptions, Watch
 from triagedesk.batch.provider.prepaid import PrepaidAnswers
 from triagedesk.batch.provider.requests import Planner
 from triagedesk.batch.provider.soundness import check, told_apart
-from triagedesk.batch.provider.state import JOURNAL, QUESTIONS, Part, State, open_state
+from triagedesk.batch.provider.state import JOURNAL, QUESTIONS, State, open_state, open_to_cancel
 from triagedesk.batch.provider.store import Questions
 from triagedesk.batch.rows import Row
-from triagedesk.classifiers.batch_api import BatchApi, open_batch_api
+from triagedesk.classifiers.batch_api import BatchApi, Remote, open_batch_api
 from triagedesk.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
@@ -78,28 +78,33 @@ async def _plan(
 async def cancel(desk: Desk, folder: Path, *, options: PrepayOptions | None = None) -> int:
     """Have the provider stop the batches that run. Returns how many; what they answered is taken by the next run.
 
-    Raises ConfigError if there is no such batch, or the provider cannot be used.
+    Of a damaged journal the first line is enough. Raises ConfigError if there is no such batch, or the provider cannot
+    be used.
     """
-    if not (folder / JOURNAL).is_file():
+    if not any((folder / name).is_file() for name in (JOURNAL, QUESTIONS)):
         raise ConfigError(f"{folder}: no batch of the provider runs for this OUT; there is nothing to cancel")
-    options = options or PrepayOptions()
-    with open_state(folder, identity_of(desk, options)) as state:
+    cancelled = 0
+    with open_to_cancel(folder, identity_of(desk, options or PrepayOptions())) as (run, state):
         async with open_batch_api(desk.settings) as api:
+            ours = api.of_run(run) if state is None else _of_state(state, api)
             try:
-                running = [batch for part in state.open_parts() if (batch := await _batch_of(part, state, api))]
-                for batch in running:
-                    await api.cancel(batch)
+                async with aclosing(ours) as remotes:
+                    async for remote in remotes:
+                        if not remote.over:
+                            await api.cancel(remote.id)
+                            cancelled += 1
             except ModelError as wrong:
                 raise _stopped(wrong) from None
-    return len(running)
+    return cancelled
 
 
-async def _batch_of(part: Part, state: State, api: BatchApi) -> str | None:
-    """Return a part's batch, also one that was created just before a run was interrupted."""
-    if part.batch is None and part.creations:
-        found = await api.find(part.tag(state.run))
-        return found.id if found is not None else None
-    return part.batch
+async def _of_state(state: State, api: BatchApi) -> AsyncGenerator[Remote, None]:
+    """Yield the batches of the open parts, also one that was created just before a run was interrupted."""
+    for part in state.open_parts():
+        if part.batch is not None:
+            yield await api.status(part.batch)
+        elif part.creations and (found := await api.find(part.tag(state.run))) is not None:
+            yield found
 
 
 def identity_of(desk: Desk, options: PrepayOptions) -> str:

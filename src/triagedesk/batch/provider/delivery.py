@@ -132,13 +132,23 @@ class Delivery:
             if file is None:
                 continue
             path = self._state.folder / f"part-{part.number:04d}.{kind}"
-            if not path.is_file():
-                await self._patiently(lambda file=file, path=path: self._api.download(file, path))  # type: ignore[misc]
+            await self._patiently(lambda file=file, path=path: self._api.download(file, path))  # type: ignore[misc]
             await merge(path, part.number, self._questions, self._model)
+        self._tell_of_missing(part, remote)
         self._questions.give_up(part.number, reason_after(remote.status))
         files = [file for file in (part.file, remote.output_file, remote.error_file) if file is not None]
         self._state.write("merged", part, status=remote.status, files=files)
         await self._clean_up(part)
+
+    def _tell_of_missing(self, part: Part, remote: Remote) -> None:
+        """Say so where the files hold less than the provider counts: it may be the count that is wrong."""
+        known, counted = self._questions.known(part.number), remote.completed + remote.failed
+        if known < min(counted, part.requests):
+            self._news.notes.append(
+                f"the provider counts {counted:,} of part {part.number}'s requests as done, its files hold {known:,} "
+                f"that can be read; the others are {reason_after(remote.status)}"
+            )
+            self._tell("merging")
 
     async def _clean_up(self, part: Part) -> None:
         """Remove the tickets of a part that is over from the provider's storage and from this folder."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from triagedesk.batch.linefile import LineFile
 from triagedesk.batch.provider import facts as journal
 from triagedesk.batch.provider.facts import FACT, Fact, Head, OfPart, PlanMade, Planned
 from triagedesk.errors import ConfigError
@@ -138,12 +139,34 @@ def open_state(folder: Path, identity: str) -> Iterator[State]:
             head, facts = None, []
         if head is None:
             head = _begin(folder, identity)
-        if head.version != VERSION or head.identity != identity:
-            raise ConfigError(
-                f"{folder}: holds another prepaid batch (input, model, prompt or playbook differ); "
-                "run that command to its end, or remove the folder once its batches are cancelled at the provider"
-            )
+        _check_is(head, identity, folder)
         yield State(folder, head, facts)
+
+
+@contextlib.contextmanager
+def open_to_cancel(folder: Path, identity: str) -> Iterator[tuple[str, State | None]]:
+    """Lock the folder and keep what it holds: gives the run's name, and the state unless the journal is damaged.
+
+    Raises ConfigError if another process holds it, it belongs to another batch, or the journal's first line is damaged.
+    """
+    with _locked(folder):
+        lines = _lines(folder / JOURNAL)
+        if not lines:
+            raise damaged(folder, f"{JOURNAL} is missing or empty")
+        head, _ = _parsed(folder, lines[:1])
+        _check_is(head, identity, folder)
+        state = None
+        with contextlib.suppress(ConfigError):
+            state = State(folder, *_parsed(folder, lines))
+        yield head.run, state
+
+
+def _check_is(head: Head, identity: str, folder: Path) -> None:
+    if head.version != VERSION or head.identity != identity:
+        raise ConfigError(
+            f"{folder}: holds another prepaid batch (input, model, prompt or playbook differ); "
+            "run that command to its end, or remove the folder once its batches are cancelled at the provider"
+        )
 
 
 def _begin(folder: Path, identity: str) -> Head:
@@ -177,20 +200,30 @@ def discard(folder: Path) -> None:
 
 
 def _append(path: Path, line: bytes) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """Append a line, durably, or nothing of it. Raises OSError."""
+    size = path.stat().st_size if path.exists() else 0
+    lines = LineFile(path)
     try:
-        os.write(handle, line + b"\n")
-        os.fsync(handle)
+        lines.write(line + b"\n")
+        lines.sync()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.truncate(path, size)
+        raise
     finally:
-        os.close(handle)
+        lines.close()
 
 
 def _read(folder: Path) -> tuple[Head | None, list[Fact]]:
     """Read the journal: its head, None if there is none yet, and its facts."""
     lines = _lines(folder / JOURNAL)
+    return _parsed(folder, lines) if lines else (None, [])
+
+
+def _parsed(folder: Path, lines: list[bytes]) -> tuple[Head, list[Fact]]:
     try:
-        head = Head.model_validate_json(lines[0]) if lines else None
-        rest = lines[1:] if head is not None and head.version == VERSION else []
+        head = Head.model_validate_json(lines[0])
+        rest = lines[1:] if head.version == VERSION else []
         return head, [FACT.validate_json(line) for line in rest]
     except ValueError:
         raise damaged(folder, f"{JOURNAL} is not as it was written") from None

@@ -73,6 +73,11 @@ class Questions:
         rows = ((one.answer, one.reason, one.attempts, one.id, part) for one in results)
         self._connection.executemany(query, rows)
 
+    def known(self, part: int) -> int:
+        """Return of how many of a part's questions something is known."""
+        query = "SELECT COUNT(*) FROM questions WHERE part = ? AND (answer IS NOT NULL OR reason IS NOT NULL)"
+        return int(self._connection.execute(query, (part,)).fetchone()[0])
+
     def give_up(self, part: int, reason: FallbackReason) -> int:
         """Give all of a part of which nothing is known a reason. Returns how many they are."""
         query = "UPDATE questions SET reason = ? WHERE part = ? AND answer IS NULL AND reason IS NULL"

@@ -19,7 +19,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 class Refused(StrEnum):
     """Why a delivery is not believed (401) or not understood (400): one closed name each."""
 
-    UNKNOWN_DESK = "unknown_desk"
     MISSING_PROOF = "missing_proof"  # a header or the path token is absent
     DUPLICATE_HEADER = "duplicate_header"  # a header that proves something stands twice
     BAD_PROOF = "bad_proof"  # signature, secret, name or password is wrong
@@ -31,8 +30,7 @@ class Refused(StrEnum):
     @property
     def status(self) -> int:
         """The HTTP status that says so."""
-        statuses = {Refused.UNKNOWN_DESK: 404, Refused.NOT_JSON: 400, Refused.NOT_UNDERSTOOD: 400}
-        return statuses.get(self, 401)
+        return 400 if self in (Refused.NOT_JSON, Refused.NOT_UNDERSTOOD) else 401
 
 
 class Ignored(StrEnum):

@@ -89,7 +89,7 @@ def requests(settings: DeskSettings, change: Change, reference: Json) -> tuple[R
         row["note"] = {"body": note.plain(change.note), "internal": True}
     if len(row) == 1:
         return ()
-    return (Request("POST", settings.write_path.replace("{id}", reference["id"]), {}, row),)
+    return (Request("POST", settings.write_path.replace("{id}", reference["id"]), {}, row, once=bool(change.note)),)
 
 
 def authorise(settings: DeskSettings) -> dict[str, str]:

@@ -128,15 +128,6 @@ class Sender:
                               attempts=sent.attempts)  # fmt: skip
         return sent
 
-    async def send_all(self, settings: DeskSettings, requests: tuple[Request, ...]) -> tuple[Sent, ...]:
-        """Send requests in order and stop at the first that was not taken; one result for each that was tried."""
-        results: list[Sent] = []
-        for request in requests:
-            results.append(await self.send(settings, request))
-            if not results[-1].ok:
-                break
-        return tuple(results)
-
     async def _once(self, settings: DeskSettings, request: Request, number: int) -> Sent:
         if not self._allowed() or settings.base_url is None:
             return Sent(SendFailure.SWITCHED_OFF, attempts=number)

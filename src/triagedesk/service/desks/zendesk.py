@@ -1,4 +1,4 @@
-"""Zendesk: event subscriptions (A) and trigger bodies (B), signed alike; written back in one PUT."""
+"""Zendesk: event subscriptions (A) and trigger bodies (B), signed alike; fields and note are written back apart."""
 
 from __future__ import annotations
 
@@ -128,7 +128,10 @@ def mend(raw: bytes) -> Json | None:
 
 
 def requests(_settings: DeskSettings, change: Change, reference: Json) -> tuple[Request, ...]:
-    """Return the one PUT that sets everything. Tags are replaced there: those seen on arrival are sent along."""
+    """Return the PUT that sets what may be set twice, and the one that adds the comment, which may not.
+
+    Tags are replaced there: those seen on arrival are sent along.
+    """
     ticket: Json = {}
     if change.priority is not None and change.priority != reference.get("priority"):
         ticket["priority"] = change.priority
@@ -138,11 +141,12 @@ def requests(_settings: DeskSettings, change: Change, reference: Json) -> tuple[
         ticket["tags"] = list(change.tags)
     if change.fields:
         ticket["custom_fields"] = [{"id": _number(key), "value": value} for key, value in change.fields.items()]
+    path = f"/api/v2/tickets/{reference['id']}.json"
+    made = [Request("PUT", path, {}, {"ticket": ticket})] if ticket else []
     if change.note:
-        ticket["comment"] = {"body": note.plain(change.note), "public": False}
-    if not ticket:
-        return ()
-    return (Request("PUT", f"/api/v2/tickets/{reference['id']}.json", {}, {"ticket": ticket}),)
+        comment = {"body": note.plain(change.note), "public": False}
+        made.append(Request("PUT", path, {}, {"ticket": {"comment": comment}}, once=True))
+    return tuple(made)
 
 
 def _number(key: str) -> int | str:

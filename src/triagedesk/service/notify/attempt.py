@@ -32,11 +32,19 @@ class Failure(StrEnum):
     REDIRECT = "redirect"  # the server pointed elsewhere; nothing was sent on
     BAD_REPLY = "bad_reply"  # not HTTP, too large, or compressed against our wish
     BUG = "bug"  # ours: an alarm that could not be written
+    QUEUE_FULL = "queue_full"  # too many wait for the target
+    SHUTDOWN = "shutdown"  # the service stopped before it was the alarm's turn
+    UNKNOWN_TARGET = "unknown_target"  # none of that name is in the file any more
 
     @property
     def retried(self) -> bool:
         """Say whether the same again may help."""
         return self in (Failure.TIMEOUT, Failure.CONNECT, Failure.UNAVAILABLE, Failure.RATE_LIMITED)
+
+    @property
+    def passing(self) -> bool:
+        """Say whether another try much later may help."""
+        return self.retried or self in (Failure.QUEUE_FULL, Failure.SHUTDOWN)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,13 @@ class Kind(StrEnum):
     ESCALATION = auto()  # the next step of the escalation path is due
 
 
+class Promise(StrEnum):
+    """Which of the two promised times has passed."""
+
+    FIRST_RESPONSE = auto()
+    RESOLUTION = auto()
+
+
 class Severity(StrEnum):
     """PagerDuty's four levels; other targets show them as they are."""
 
@@ -41,6 +48,9 @@ class Severity(StrEnum):
     ERROR = auto()
     WARNING = auto()
     INFO = auto()
+
+
+_LATE = {Promise.FIRST_RESPONSE: "First response", Promise.RESOLUTION: "Resolution"}
 
 
 @dataclass(frozen=True)
@@ -61,12 +71,14 @@ class Notice:
     step: int | None = None
     team: str | None = None
     link: str | None = None
+    promise: Promise | None = None
 
     @property
     def headline(self) -> str:
         """What happened, in one line without any of the ticket's words."""
         if self.kind is Kind.SLA_BREACH:
-            return f"Response time missed: ticket {self.ticket_id}, urgency {self.urgency}"
+            late = _LATE[self.promise] if self.promise else "A promised time"
+            return f"{late} missed: ticket {self.ticket_id}, urgency {self.urgency}"
         if self.kind is Kind.ESCALATION:
             return f"Escalation step {self.step or '?'} is due: ticket {self.ticket_id} for {self.team or self.queue}"
         return f"Urgency {self.urgency}: ticket {self.ticket_id}, {self.issue_type}"
@@ -79,7 +91,7 @@ class Notice:
 def notice_of(
     kind: Kind, suggestion: Suggestion, *, suggestion_id: str, playbook: Playbook, at: datetime,
     ticket: Ticket | None = None, due_at: datetime | None = None, step: int | None = None, team: str | None = None,
-    link: str | None = None,
+    link: str | None = None, promise: Promise | None = None,
 ) -> Notice:  # fmt: skip
     """Say what may be said about a suggestion.
 
@@ -95,6 +107,7 @@ def notice_of(
         quote=None if ticket is None else _quote(reasons, ticket),
         due_at=due_at, step=step, team=None if team is None else _line(team),
         link=None if link is None else link.replace("{ticket_id}", percent_encoded(suggestion.ticket_id, safe="")),
+        promise=promise,
     )  # fmt: skip
 
 

@@ -1,18 +1,19 @@
 """The notifier: alarms wait in bounded queues in memory, one task a target tells them, and nobody waits for it.
 
 A queue that is full, a target that is down, a wish to wait: all of it is counted, none of it reaches a suggestion.
-What must survive a restart is found again by the scheduler, which asks the store what is due.
+The queues do not outlive the process: who gives an alarm keeps it until he is told (`Done`) what became of it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import secrets
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Protocol
@@ -33,6 +34,9 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 """Waits between attempts: 1, 2, 4, 8 … seconds, each up to half longer at random; a Retry-After wins."""
 ATTEMPT_S = 10.0
 DRAIN_S = 5.0
+Done = Callable[[Mapping[str, Failure]], None]
+"""Told once what became of an alarm: the targets that were not told, and why. None at all means that all were."""
+
 _MAX_CONNECTIONS = 16
 
 
@@ -82,21 +86,54 @@ class TargetState:
     failures: Mapping[str, int]
 
 
+class _Ending:
+    """Waits until every target of an alarm has ended, and says so."""
+
+    def __init__(self, targets: int, done: Done) -> None:
+        self._left, self._done = targets, done
+        self._failed: dict[str, Failure] = {}
+
+    def ended(self, target: str, failure: Failure | None) -> None:
+        """Take note of a target."""
+        if failure is not None:
+            self._failed[target] = failure
+        self._left -= 1
+        if self._left == 0:
+            self._done(self._failed)
+
+
 @dataclass(frozen=True)
 class _Waiting:
     notice: Notice
-    delivery_id: str = field(default_factory=lambda: f"n_{secrets.token_hex(13)}")
+    ending: _Ending
+
+    @property
+    def delivery_id(self) -> str:
+        """The same for the same alarm, after a restart, too: by it a receiver knows one that comes twice."""
+        one = self.notice
+        told = f"{one.suggestion_id} {one.kind} {one.step} {one.promise}"
+        return f"n_{hashlib.sha256(told.encode()).hexdigest()[:26]}"
 
 
 class Notifier:
     """Tells every target of an alarm. Made by `open_notifier`; use it on the loop that opened it."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
-        self._lines = tuple(lines)
+    def __init__(self, lines: Sequence[Line], drain_s: float = DRAIN_S) -> None:
+        self._lines, self._drain_s = tuple(lines), drain_s
 
-    def notify(self, notice: Notice) -> int:
-        """Take an alarm and return at once: how many targets will be told. Never waits, never raises."""
-        return sum(line.take(notice) for line in self._lines)
+    def notify(self, notice: Notice, done: Done = lambda _failed: None, only: str | None = None) -> int:
+        """Take an alarm (for one target `only`) and return at once: how many queues took it. Never waits or raises.
+
+        `done` is called once, when all targets were told or given up; at once where nobody wants to know.
+        """
+        if only is not None and all(line.name != only for line in self._lines):
+            done({only: Failure.UNKNOWN_TARGET})
+            return 0
+        lines = [line for line in self._lines if line.wants(notice) and only in (None, line.name)]
+        if not lines:
+            done({})
+        ending = _Ending(len(lines), done)
+        return sum(line.take(notice, ending) for line in lines)
 
     def state(self) -> tuple[TargetState, ...]:
         """Return what each target did so far."""
@@ -106,6 +143,15 @@ class Notifier:
         """Wait until nothing waits to be sent."""
         for line in self._lines:
             await line.idle()
+
+    async def close(self) -> None:
+        """Take no more; what waits has a few seconds to be told, and is given up then."""
+        for line in self._lines:
+            line.close()
+        with anyio.move_on_after(self._drain_s, shield=True):
+            await self.idle()
+        for line in self._lines:
+            line.abandon()
 
 
 class Line:
@@ -125,15 +171,24 @@ class Line:
         self._failures: Counter[str] = Counter()
         self._log = get_logger("notify")
 
-    def take(self, notice: Notice) -> bool:
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self._target.name
+
+    def wants(self, notice: Notice) -> bool:
+        """Say whether the target is told of alarms of this kind."""
+        return notice.kind in self._target.kinds
+
+    def take(self, notice: Notice, ending: _Ending) -> bool:
         """Put an alarm into the queue; a full queue drops the new one, so that an incident's first alarm stays."""
-        if notice.kind not in self._target.kinds:
-            return False
         if self._closing or len(self._queue) >= self._max_queued:
             self._counts["dropped"] += 1
-            self._log.warning("notification dropped", target=self._target.name, reason="queue full")
+            failure = Failure.SHUTDOWN if self._closing else Failure.QUEUE_FULL
+            self._log.warning("notification dropped", target=self.name, reason=failure.value)
+            ending.ended(self.name, failure)
             return False
-        self._queue.append(_Waiting(notice if self._target.quotes else notice.without_quote()))
+        self._queue.append(_Waiting(notice if self._target.quotes else notice.without_quote(), ending))
         self._wake()
         return True
 
@@ -144,10 +199,13 @@ class Line:
 
     def abandon(self) -> None:
         """Count what still waits as dropped."""
-        if self._queue:
-            self._log.warning("notifications dropped", target=self._target.name, reason="shutdown", n=len(self._queue))
-        self._counts["dropped"] += len(self._queue)
+        left = tuple(self._queue)
         self._queue.clear()
+        if left:
+            self._log.warning("notifications dropped", target=self.name, reason=Failure.SHUTDOWN.value, n=len(left))
+        self._counts["dropped"] += len(left)
+        for waiting in left:
+            waiting.ending.ended(self.name, Failure.SHUTDOWN)
         self._wake()
 
     async def idle(self) -> None:
@@ -161,8 +219,11 @@ class Line:
             if not self._queue:
                 await self._changed.wait()
                 continue
-            await self._deliver(self._queue[0])
-            self._queue.popleft()
+            waiting = self._queue[0]
+            failure = await self._deliver(waiting)
+            if self._queue and self._queue[0] is waiting:  # or it was given up meanwhile
+                self._queue.popleft()
+                waiting.ending.ended(self.name, failure)
             self._wake()
 
     def state(self) -> TargetState:
@@ -177,18 +238,20 @@ class Line:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def _deliver(self, waiting: _Waiting) -> None:
-        """Try until it is told, until trying cannot help, or until the attempts are used up."""
-        for number in range(1, self._max_attempts + 1):
+    async def _deliver(self, waiting: _Waiting) -> Failure | None:
+        """Try until it is told (None), until trying cannot help, or until the attempts are used up."""
+        number = 0
+        while True:
+            number += 1
             await self._rate.turn()
             attempt = await self._attempt(waiting)
             if attempt.failure is None:
                 self._counts["sent"] += 1
-                return
+                return None
             self._failures[attempt.failure.value] += 1
             if not attempt.failure.retried or number == self._max_attempts:
                 self._give_up(waiting, attempt.failure, number)
-                return
+                return attempt.failure
             self._counts["retried"] += 1
             await self._clock.sleep(wait_s(number, attempt.retry_after_s))
 
@@ -254,13 +317,9 @@ async def open_notifier(
         async with anyio.create_task_group() as tasks:
             for line in lines:
                 tasks.start_soon(line.work)
+            notifier = Notifier(lines, drain_s)
             try:
-                yield Notifier(lines)
+                yield notifier
             finally:
-                for line in lines:
-                    line.close()
-                with anyio.move_on_after(drain_s, shield=True):
-                    await Notifier(lines).idle()
-                for line in lines:
-                    line.abandon()
+                await notifier.close()
                 tasks.cancel_scope.cancel()

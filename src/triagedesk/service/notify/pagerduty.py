@@ -1,6 +1,6 @@
 """PagerDuty: an alarm as an event of the Events API v2 (https://developer.pagerduty.com/docs/events-api-v2-overview).
 
-All alarms about one ticket share a `dedup_key`, so that they are one alert; `resolve_event` closes it.
+All alarms about one ticket share a `dedup_key`, so that they are one alert.
 """
 
 from __future__ import annotations
@@ -38,11 +38,6 @@ def pagerduty_event(notice: Notice, *, routing_key: str, source: str = "triagede
     return event
 
 
-def resolve_event(ticket_id: str, *, routing_key: str, source: str = "triagedesk") -> dict[str, Any]:
-    """Return the JSON that closes the ticket's alert."""
-    return {"routing_key": routing_key, "event_action": "resolve", "dedup_key": dedup_key(ticket_id, source)}
-
-
 def dedup_key(ticket_id: str, source: str = "triagedesk") -> str:
     """Return the key of a ticket's alert; one that would be too long is hashed."""
     key = f"{source}:{ticket_id}"
@@ -54,6 +49,6 @@ def _details(notice: Notice) -> dict[str, Any]:
         "ticket_id": notice.ticket_id, "suggestion_id": notice.suggestion_id, "urgency": notice.urgency,
         "issue_type": notice.issue_type, "queue": notice.queue, "reasons": list(notice.reasons), "quote": notice.quote,
         "due_at": None if notice.due_at is None else notice.due_at.isoformat(timespec="seconds"),
-        "step": notice.step, "team": notice.team,
+        "step": notice.step, "team": notice.team, "promise": notice.promise,
     }  # fmt: skip
     return {name: value for name, value in details.items() if value is not None}

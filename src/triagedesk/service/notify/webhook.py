@@ -30,7 +30,7 @@ def webhook_body(notice: Notice) -> bytes:
         "issue_type": notice.issue_type, "queue": notice.queue, "severity": notice.severity.value,
         "headline": notice.headline, "reasons": list(notice.reasons), "quote": notice.quote,
         "due_at": None if notice.due_at is None else notice.due_at.isoformat(timespec="seconds"),
-        "step": notice.step, "team": notice.team, "link": notice.link,
+        "step": notice.step, "team": notice.team, "link": notice.link, "promise": notice.promise,
     }  # fmt: skip
     kept = {name: value for name, value in plain.items() if value is not None}
     return json.dumps(kept, ensure_ascii=True, separators=(",", ":")).encode()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from triagedesk.playbook import Playbook
@@ -21,7 +23,8 @@ from triagedesk.service.wire import FeedbackIn, FeedbackOut, FeedbackPage, Momen
 router = APIRouter(tags=["feedback"])
 
 MAX_EXPORT = 10_000
-PAGE = 500
+PAGE = 50
+"""So many tickets, with their words where they were kept, are in memory at once."""
 NEXT_AFTER, LEFT_OUT = "X-Next-After", "X-Left-Out"
 _BODY = {"content": {JSON: {"schema": {"$ref": "#/components/schemas/FeedbackIn"}}}, "required": True}
 
@@ -65,48 +68,61 @@ async def read(
     """
     if after is not None and not is_id(after, "f"):
         raise Refused(Code.INVALID, "after: give the next_after of a page")
-    found = await _collect(runtime, since, until, after, limit)
-    more = {NEXT_AFTER: found[-1][0].id} if len(found) == limit else {}
+    said: list[FeedbackOut] = []
+    gold: dict[str, Gold] = {}
+    last, count = after, 0
+    async for feedback, stored in _told(runtime, since, until, after, limit):
+        last, count = feedback.id, count + 1
+        if format == "json":
+            said.append(_out(feedback, stored))
+        else:
+            gold[stored.ticket_id] = Gold.of(feedback, stored, gold.get(stored.ticket_id))
+    more = {NEXT_AFTER: last} if last and count == limit else {}
     if format == "json":
-        page = FeedbackPage(
-            feedback=tuple(_out(*pair) for pair in found), next_after=more.get(NEXT_AFTER)
-        )  # fmt: skip
+        page = FeedbackPage(feedback=tuple(said), next_after=more.get(NEXT_AFTER))
         return Response(page.model_dump_json(), media_type=JSON)
-    lines, left_out = gold_lines(found)
-    return Response(
-        b"".join(to_json(line) + b"\n" for line in lines), headers={**more, LEFT_OUT: str(left_out)}, media_type=NDJSON
-    )
+    kept = [one for one in gold.values() if one.kept]
+    headers = {**more, LEFT_OUT: str(len(gold) - len(kept))}
+    return StreamingResponse(_gold_lines(runtime, kept), headers=headers, media_type=NDJSON)
 
 
-async def _collect(
+async def _told(
     runtime: Runtime, since: datetime | None, until: datetime | None, after: str | None, limit: int
-) -> list[tuple[Feedback, StoredSuggestion]]:
-    found: list[tuple[Feedback, StoredSuggestion]] = []
-    while len(found) < limit:
-        wanted = min(PAGE, limit - len(found))
+) -> AsyncIterator[tuple[Feedback, StoredSuggestion]]:
+    """Give feedback, the oldest first, with what it speaks of; the words of a page's tickets are in memory at once."""
+    left = limit
+    while left:
+        wanted = min(PAGE, left)
         page = await runtime.store.feedback.with_suggestions(since, until, after_id=after, limit=wanted)
-        found += page
+        for pair in page:
+            yield pair
         if len(page) < wanted:
-            break
-        after = page[-1][0].id
-    return found
+            return
+        left, after = left - wanted, page[-1][0].id
 
 
-def gold_lines(found: list[tuple[Feedback, StoredSuggestion]]) -> tuple[list[dict[str, Any]], int]:
-    """Turn feedback into gold lines, and say how many tickets are left out because their words were not kept.
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """The labels of a ticket by its newest feedback, and whether its words were kept: they stay in the store."""
 
-    Feedback on one suggestion adds up: an agent may correct one dimension after the other.
-    """
-    newest: dict[str, tuple[StoredSuggestion, dict[str, str]]] = {}
-    for feedback, stored in found:
-        before = newest.get(stored.ticket_id)
-        labels = before[1] if before and before[0].id == stored.id else labels_of(stored.suggestion)
-        newest[stored.ticket_id] = (stored, {**labels, **feedback.labels})
-    kept = [(stored, labels) for stored, labels in newest.values() if "body" in (stored.ticket or {})]
-    lines = [
-        {"ticket": {**(stored.ticket or {}), "id": stored.ticket_id}, "labels": labels} for stored, labels in kept
-    ]  # fmt: skip
-    return lines, len(newest) - len(kept)
+    suggestion_id: str
+    kept: bool
+    labels: Mapping[str, str]
+
+    @classmethod
+    def of(cls, feedback: Feedback, stored: StoredSuggestion, before: Gold | None) -> Gold:
+        """Add feedback to what came before: an agent may correct one dimension of a suggestion after the other."""
+        same = before is not None and before.suggestion_id == stored.id
+        labels = before.labels if before is not None and same else labels_of(stored.suggestion)
+        return cls(stored.id, "body" in (stored.ticket or {}), {**labels, **feedback.labels})
+
+
+async def _gold_lines(runtime: Runtime, gold: Sequence[Gold]) -> AsyncIterator[bytes]:
+    """Give gold lines, a ticket at a time; one that was forgotten meanwhile is left out."""
+    for one in gold:
+        stored = await runtime.store.suggestions.get(one.suggestion_id)
+        if stored is not None and stored.ticket is not None:
+            yield to_json({"ticket": {**stored.ticket, "id": stored.ticket_id}, "labels": one.labels}) + b"\n"
 
 
 def _out(feedback: Feedback, stored: StoredSuggestion) -> FeedbackOut:

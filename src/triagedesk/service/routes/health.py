@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from triagedesk.service.bodies import JSON
 from triagedesk.service.problems import documented
@@ -25,12 +25,12 @@ async def live() -> Response:
 
 
 @router.get("/readyz", response_model=Ready, responses={**documented(), 503: {"model": Ready}})
-async def ready(runtime: Annotated[Runtime, Depends(runtime_of)]) -> Response:
+async def ready(request: Request, runtime: Annotated[Runtime, Depends(runtime_of)]) -> Response:
     """Say ready, degraded (200, rules answer) or not ready (503), and why by closed names.
 
-    store_unavailable, shutting_down; no_model, breaker_open, playbook_broken (the one before is in use).
+    store_unavailable, shutting_down, failed; no_model, breaker_open, playbook_broken (the one before is in use).
     """
-    severe = await _severe(runtime)
+    severe = (*(("failed",) if request.app.state.failed else ()), *await _severe(runtime))
     reasons = (*severe, *_mild(runtime))
     desk = runtime.duty.desk
     made = Ready(

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, delete, select
+from sqlalchemy import Connection, select
 
+from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.ids import new_id
 from triagedesk.service.store.jobs import add_job
 from triagedesk.service.store.records import Delivery, Job, JobState
@@ -62,12 +63,7 @@ class Deliveries:
 
     async def forget(self, before: datetime) -> int:
         """Forget what is older: keep at least the replay window and a desk's last retry. Returns how many went."""
-
-        def work(connection: Connection) -> int:
-            gone: CursorResult[Any] = connection.execute(delete(DeliveryRow).where(DeliveryRow.at < before))
-            return gone.rowcount
-
-        return await self._database.write(work)
+        return await forget(self._database, DeliveryRow, DeliveryRow.at < before)
 
     def _taken(self, connection: Connection, desk: str, delivery_id: str, token: str) -> bool:
         """Insert, and read whose insert stands: so it may be tried anew when a commit's answer got lost."""

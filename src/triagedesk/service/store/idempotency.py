@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, CursorResult, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select, update
 
+from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.ids import new_id
 from triagedesk.service.store.records import Claim, Claimed
 from triagedesk.service.store.tables import IdempotencyRow
@@ -77,12 +77,7 @@ class Idempotency:
 
     async def forget(self, before: datetime) -> int:
         """Forget what is older (a day is what callers expect). Returns how many went."""
-
-        def work(connection: Connection) -> int:
-            gone: CursorResult[Any] = connection.execute(delete(IdempotencyRow).where(IdempotencyRow.at < before))
-            return gone.rowcount
-
-        return await self._database.write(work)
+        return await forget(self._database, IdempotencyRow, IdempotencyRow.at < before)
 
 
 def _digest(key: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, delete, func, select, update
+from sqlalchemy import Connection, CursorResult, Row, and_, bindparam, func, select, update
 
+from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.ids import new_id
 from triagedesk.service.store.records import Job, JobState
 from triagedesk.service.store.tables import JobRow
@@ -151,22 +152,18 @@ class Jobs:
 
         return await self._database.read(work)
 
-    async def forget(self, before: datetime, *, dead_kept: int = 1000) -> int:
-        """Delete jobs done before, and all but the newest dead letters. Returns how many went."""
+    async def forget(self, before: datetime, *, dead_kept: int = 1000, dead_before: datetime | None = None) -> int:
+        """Delete jobs done before, and dead letters but the newest, or given up too long ago. Returns how many went."""
         dead = select(JobRow.id).where(JobRow.state == JobState.DEAD.value)
         kept = dead.order_by(JobRow.due_at.desc(), JobRow.id.desc()).limit(dead_kept).scalar_subquery()
 
-        def work(connection: Connection) -> int:
-            gone = 0
-            for condition in (
-                and_(JobRow.state == JobState.DONE.value, JobRow.due_at < before),
-                and_(JobRow.state == JobState.DEAD.value, JobRow.id.not_in(kept)),
-            ):
-                done: CursorResult[Any] = connection.execute(delete(JobRow).where(condition))
-                gone += done.rowcount
-            return gone
-
-        return await self._database.write(work)
+        too_many = and_(JobRow.state == JobState.DEAD.value, JobRow.id.not_in(kept))
+        gone = await forget(self._database, JobRow, and_(JobRow.state == JobState.DONE.value, JobRow.due_at < before))
+        gone += await forget(self._database, JobRow, too_many)
+        if dead_before is not None:
+            too_old = and_(JobRow.state == JobState.DEAD.value, JobRow.due_at < dead_before)
+            gone += await forget(self._database, JobRow, too_old)
+        return gone
 
     async def _mine(self, job: Job, **values: Any) -> bool:
         """Change a job that this caller still holds: the number of claims tells whose it is."""

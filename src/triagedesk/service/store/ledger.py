@@ -12,7 +12,6 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 from sqlalchemy import Connection, Select, and_, bindparam, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from triagedesk.service.store.connection import StoreUnavailable
 from triagedesk.service.store.idempotency import settle_all
@@ -21,7 +20,7 @@ from triagedesk.service.store.keys import spend_all
 from triagedesk.service.store.outcomes import outcome_of
 from triagedesk.service.store.records import Entry, Known, StepState
 from triagedesk.service.store.steps import add_steps, step_of
-from triagedesk.service.store.suggestions import add_suggestions, stored_suggestion
+from triagedesk.service.store.suggestions import add_new_suggestions, add_suggestions, stored_suggestion
 from triagedesk.service.store.tables import OutcomeRow, StepRow, SuggestionRow
 from triagedesk.service.store.transactions import Database
 
@@ -52,11 +51,16 @@ _CLOSE = (
 
 @dataclass(eq=False, slots=True)
 class _Slip:
-    """An entry in the queue, and what became of it."""
+    """An entry in the queue, and what became of it: `failed` counts once it is `settled`."""
 
     entry: Entry
-    written: bool = False
+    settled: bool = False
     failed: Exception | None = None
+
+    def settle(self, failed: Exception | None = None) -> None:
+        """Say what became of it; the first word stands."""
+        if not self.settled:
+            self.settled, self.failed = True, failed
 
 
 class Ledger:
@@ -68,18 +72,17 @@ class Ledger:
         self._turn = anyio.Lock()
 
     async def keep(self, entry: Entry) -> None:
-        """Write an entry down; one whose suggestion is there already changes nothing of it. Raises StoreUnavailable.
+        """Write an entry down; one whose suggestion is there already changes nothing of it, and costs nothing.
 
-        A caller that hangs up does not take the entry back.
+        A caller that hangs up does not take the entry back. Raises StoreUnavailable; a mistake of ours is raised.
         """
         slip = _Slip(entry)
         self._waiting.append(slip)
         with anyio.CancelScope(shield=True):
             async with self._turn:
-                if not slip.written:
+                while not slip.settled:
                     await self._gather()
-                    slips, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-                    await self._commit(slips)
+                    await self._commit_waiting()
         if slip.failed is not None:
             raise slip.failed
 
@@ -105,32 +108,48 @@ class Ledger:
             if len(self._waiting) == before:
                 return
 
+    async def _commit_waiting(self) -> None:
+        """Settle the entries that wait, however it ends: nobody is told that his is kept when it is not."""
+        slips, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+        try:
+            await self._commit(slips)
+        finally:
+            for slip in slips:
+                slip.settle(StoreUnavailable())
+
     async def _commit(self, slips: Sequence[_Slip]) -> None:
         """Write entries in one transaction; where one of them cannot be written, the others still are."""
         try:
             await self._database.write(lambda connection: self._write(connection, [slip.entry for slip in slips]))
         except StoreUnavailable:
             for slip in slips:
-                slip.failed = StoreUnavailable()
-        except SQLAlchemyError as wrong:
+                slip.settle(StoreUnavailable())
+        except Exception as wrong:  # noqa: BLE001 - raised where the entry came from
             if len(slips) == 1:
-                slips[0].failed = wrong
+                slips[0].settle(wrong)
             for slip in slips if len(slips) > 1 else ():
                 await self._commit([slip])
-        for slip in slips:
-            slip.written = True
+        else:
+            for slip in slips:
+                slip.settle()
 
     def _write(self, connection: Connection, entries: Sequence[Entry]) -> None:
         database = self._database
-        add_suggestions(database, connection, *(entry.stored for entry in entries))
+        billed = {entry.stored.id: entry.spent for entry in entries if entry.spent}
+        if billed:
+            paid = [entry.stored for entry in entries if entry.spent]
+            new = add_new_suggestions(database, connection, *paid)
+            billed = {its_id: spent for its_id, spent in billed.items() if its_id in new}
+        if free := [entry.stored for entry in entries if not entry.spent]:
+            add_suggestions(database, connection, *free)
         if steps := [step for entry in entries for step in entry.steps]:
             add_steps(database, connection, *steps)
         if jobs := [job for entry in entries for job in entry.jobs]:
             add_job(database, connection, *jobs)
         if previous := [{"previous_id": entry.stored.previous_id} for entry in entries if entry.stored.previous_id]:
             connection.execute(_CLOSE, previous)
-        if spent := [entry.spent for entry in entries if entry.spent]:
-            spend_all(database, connection, spent)
+        if billed:
+            spend_all(database, connection, billed.values())
         if claimed := [(entry.claimed, entry.stored.id) for entry in entries if entry.claimed]:
             settle_all(connection, claimed)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
 
+from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.records import Outcome, OutcomeKind
 from triagedesk.service.store.tables import OutcomeRow
 from triagedesk.service.store.transactions import Database
@@ -39,6 +40,10 @@ class Outcomes:
         """Return what happened from `since` to before `until`, the oldest first."""
         wanted = select(OutcomeRow).where(OutcomeRow.at >= since, OutcomeRow.at < until)
         return await self._read(wanted.limit(limit))
+
+    async def forget(self, before: datetime) -> int:
+        """Delete what is older. Returns how many outcomes went."""
+        return await forget(self._database, OutcomeRow, OutcomeRow.at < before)
 
     async def _read(self, wanted: Select[OutcomeRow]) -> list[Outcome]:
         ordered = wanted.order_by(OutcomeRow.at, OutcomeRow.ticket_id, OutcomeRow.kind)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Row, Text, delete, func, select, type_coerce
+from sqlalchemy import Connection, Row, Text, func, select, type_coerce
 
+from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.records import StoredSuggestion
 from triagedesk.service.store.tables import SuggestionRow
 from triagedesk.service.store.transactions import Database
@@ -112,12 +113,7 @@ class Suggestions:
 
     async def forget(self, before: datetime) -> int:
         """Delete what is older, with its feedback and steps. Returns how many suggestions went."""
-
-        def work(connection: Connection) -> int:
-            gone: CursorResult[Any] = connection.execute(delete(SuggestionRow).where(SuggestionRow.created_at < before))
-            return gone.rowcount
-
-        return await self._database.write(work)
+        return await forget(self._database, SuggestionRow, SuggestionRow.created_at < before)
 
 
 def stored_suggestion(row: Row[Any]) -> StoredSuggestion:
@@ -127,5 +123,14 @@ def stored_suggestion(row: Row[Any]) -> StoredSuggestion:
 
 def add_suggestions(database: Database, connection: Connection, *stored: StoredSuggestion) -> None:
     """Keep suggestions within the caller's transaction; one whose id is there already stays as it was."""
-    rows = [{name: getattr(one, name) for name in _FIELDS} for one in stored]
-    connection.execute(database.insert_new(SuggestionRow), rows)
+    connection.execute(database.insert_new(SuggestionRow), _rows(stored))
+
+
+def add_new_suggestions(database: Database, connection: Connection, *stored: StoredSuggestion) -> set[str]:
+    """Keep suggestions likewise, and return the ids of those that were not there."""
+    insert = database.insert_new(SuggestionRow).returning(SuggestionRow.id)
+    return set(connection.execute(insert, _rows(stored)).scalars())
+
+
+def _rows(stored: Sequence[StoredSuggestion]) -> list[dict[str, Any]]:
+    return [{name: getattr(one, name) for name in _FIELDS} for one in stored]
