@@ -151,7 +151,7 @@ SHIPPED = [rf"\b(?:{pattern})\b" for name in languages() for entry in page(name)
            for pattern in entry.patterns]  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_the_patterns_that_ship_are_found_wherever_they_match(data: st.DataObject) -> None:
     pattern = data.draw(st.sampled_from(SHIPPED))

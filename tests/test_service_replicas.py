@@ -46,6 +46,8 @@ def replicas(
             )
             for _ in range(2)
         )
+        for service in (one, other):  # FastAPI builds its fields at the first request, and hides warnings meanwhile:
+            service.http.get("/livez")  # two apps that do so in two threads would uncover each other's
         yield one, other, clock
 
 

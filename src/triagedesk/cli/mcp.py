@@ -125,7 +125,7 @@ def _store_url(database: str | None) -> str | None:
 
     Raises ConfigError for a database that was asked for and cannot be searched.
     """
-    if any(find_spec(name) is None for name in ("sqlalchemy", "aiosqlite", "alembic")):
+    if any(find_spec(name) is None for name in ("sqlalchemy", "alembic", "fastapi")):
         if database is None:
             return None
         raise ConfigError("database: searching needs the service's packages; pip install 'triagedesk[service]'")
