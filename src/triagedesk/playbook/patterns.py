@@ -121,7 +121,14 @@ class PatternSet:
             self.compile()
 
     def compile(self) -> None:
-        """Compile every pattern now. Raises PatternRefused."""
+        """Compile every pattern now. Raises PatternRefused.
+
+        Those in RE2's filter are searched by the filter's own expression: it has built its states when it found them.
+        """
+        if self._filter is not None:
+            for number, index in enumerate(self._filter.patterns):
+                _, left, right = self._source(index)
+                self._expressions.setdefault(index, (self._filter.filter.re(number), left, right))
         for index in range(len(self.patterns)):
             self._expression(index)
 
