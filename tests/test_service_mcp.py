@@ -149,6 +149,19 @@ def test_a_database_that_is_not_there_is_named() -> None:
     assert child.stderr.startswith(b"error: database: there is no such file")
 
 
+def test_a_database_that_is_none_of_ours_or_does_not_answer_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "other.db").write_text("no database at all, but a file that somebody named")
+    (tmp_path / "empty.db").touch()
+    for url in (
+        f"sqlite:///{tmp_path / 'other.db'}", f"sqlite:///{tmp_path / 'empty.db'}", "postgresql://nobody@127.0.0.1:9/none",
+    ):  # fmt: skip
+        child = subprocess.run([sys.executable, "-c", MAIN, "mcp", "--model", "rules", "--database", url], input=b"",
+                               capture_output=True, timeout=30, check=False, env=_environment())  # fmt: skip
+        assert (child.returncode, child.stdout) == (2, b"")
+        assert child.stderr.startswith(b"error: database: no suggestions can be read there")
+        assert b"Traceback" not in child.stderr
+
+
 # --- HTTP -------------------------------------------------------------------------------------------------------------
 
 

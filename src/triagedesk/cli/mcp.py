@@ -109,14 +109,25 @@ async def _over_http(settings: Settings, listener: socket.socket, url: str | Non
 
 @asynccontextmanager
 async def _past(url: str | None) -> AsyncIterator[Search | None]:
-    """Give what searches past suggestions, or None where none were kept."""
+    """Give what searches past suggestions, or None where none were kept.
+
+    Raises ConfigError for a database that does not answer or is none of ours: now, and not at the first search.
+    """
     if url is None:
         yield None
         return
+    from sqlalchemy.exc import SQLAlchemyError
+
     from triagedesk.service.search import search
-    from triagedesk.service.store.database import open_store
+    from triagedesk.service.store.database import StoreUnavailable, open_store
 
     async with open_store(url, migrate=False) as store:
+        try:
+            await store.suggestions.between(limit=1)
+        except (SQLAlchemyError, StoreUnavailable):
+            raise ConfigError(
+                "database: no suggestions can be read there; it does not answer, or `triagedesk serve` never used it"
+            ) from None
         yield partial(search, store.suggestions)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from triagedesk.service.notify.attempt import Failure
 from triagedesk.service.notify.notice import Kind, Notice, Promise, Severity, notice_of
-from triagedesk.service.notify.notifier import Clock, Done, Notifier, TargetState, open_notifier
+from triagedesk.service.notify.notifier import Done, Notifier, TargetState, open_notifier
+from triagedesk.service.notify.pace import Clock
 from triagedesk.service.notify.targets import Targets, load_targets, read_targets
 
 __all__ = [

@@ -7,16 +7,11 @@ The queues do not outlive the process: who gives an alarm keeps it until he is t
 from __future__ import annotations
 
 import hashlib
-import math
-import secrets
-import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Protocol
 
 import anyio
 
@@ -25,51 +20,18 @@ from triagedesk.logs import get_logger
 from triagedesk.privacy import warm_up
 from triagedesk.service.notify.attempt import Attempt, Failure
 from triagedesk.service.notify.notice import Notice
+from triagedesk.service.notify.pace import Clock, Rate, SystemClock, wait_s
 from triagedesk.service.notify.senders import Sender, sender_for
 from triagedesk.service.notify.targets import Target
 
 MAX_QUEUED = 1_000
 MAX_ATTEMPTS = 6
-FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
-"""Waits between attempts: 1, 2, 4, 8 … seconds, each up to half longer at random; a Retry-After wins."""
 ATTEMPT_S = 10.0
 DRAIN_S = 5.0
 Done = Callable[[Mapping[str, Failure]], None]
 """Told once what became of an alarm: the targets that were not told, and why. None at all means that all were."""
 
 _MAX_CONNECTIONS = 16
-
-
-class Clock(Protocol):
-    """Time as the notifier needs it; a test's clock does not wait."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go backwards."""
-        ...
-
-    def now(self) -> datetime:
-        """The time of day, with its zone."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Come back after so many seconds."""
-        ...
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go backwards."""
-        return time.monotonic()
-
-    def now(self) -> datetime:
-        """The time of day in UTC."""
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
-        await anyio.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -268,32 +230,6 @@ class Line:
             "notification dead", target=self._target.name, reason=failure.value, attempts=attempts,
             kind=waiting.notice.kind.value, suggestion_id=waiting.notice.suggestion_id,
         )  # fmt: skip
-
-
-class Rate:
-    """A token bucket: `burst` at once, then `per_s` a second."""
-
-    def __init__(self, per_s: float, burst: int, clock: Clock) -> None:
-        self._per_s, self._burst, self._clock = per_s, burst, clock
-        self._tokens, self._at = float(burst), clock.monotonic()
-
-    async def turn(self) -> None:
-        """Wait for a token and take it."""
-        while True:
-            now = self._clock.monotonic()
-            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_s)
-            self._at = now
-            if self._tokens >= 1 - 1e-9:
-                self._tokens -= 1
-                return
-            await self._clock.sleep((1 - self._tokens) / self._per_s)
-
-
-def wait_s(number: int, retry_after_s: float | None) -> float:
-    """Return the wait after the attempt of that number, in seconds."""
-    wait = min(FIRST_WAIT_S * math.pow(2, number - 1), LONGEST_WAIT_S)
-    jittered = wait * (1 + secrets.randbelow(1000) / 2000)
-    return jittered if retry_after_s is None else max(jittered, retry_after_s)
 
 
 @asynccontextmanager

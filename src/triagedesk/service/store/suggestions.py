@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Text, func, select, type_coerce
+from sqlalchemy import Connection, Row, Select, Text, func, select, type_coerce
 
 from triagedesk.service.store.forgetting import forget
 from triagedesk.service.store.records import StoredSuggestion
@@ -76,14 +76,7 @@ class Suggestions:
             wanted = wanted.where(SuggestionRow.created_at < until)
         if ticket_id is not None:
             wanted = wanted.where(SuggestionRow.ticket_id == ticket_id)
-        if before_id is not None:
-            wanted = wanted.where(SuggestionRow.id < before_id)
-
-        def work(connection: Connection) -> list[StoredSuggestion]:
-            found = connection.execute(wanted.order_by(SuggestionRow.id.desc()).limit(limit))
-            return [stored_suggestion(row) for row in found]
-
-        return await self._database.read(work)
+        return await self._page(wanted, before_id, limit)
 
     async def holding(
         self, words: Sequence[str], *, before_id: str | None = None, limit: int = 1000
@@ -102,6 +95,9 @@ class Suggestions:
                 wanted = wanted.where(
                     written.icontains(word, autoescape=True) | ticket_id.icontains(word, autoescape=True)
                 )
+        return await self._page(wanted, before_id, limit)
+
+    async def _page(self, wanted: Select[SuggestionRow], before_id: str | None, limit: int) -> list[StoredSuggestion]:
         if before_id is not None:
             wanted = wanted.where(SuggestionRow.id < before_id)
 
